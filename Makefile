@@ -1,0 +1,65 @@
+# Everything a reader, a teacher or CI does with this course. `make help` lists it.
+
+# Any Python 3.11 to 3.13; choose one with `make book PYTHON=python3.12`.
+OK_PYTHON = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c '$(OK_PYTHON)' 2>/dev/null && echo $(p))))
+VENV ?= .venv
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+BOOK := $(BIN)/jupyter-book build . -n -W --keep-going --all
+PYTEST := $(BIN)/python -m pytest -q
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export JUPYTER_PLATFORM_DIRS = 1
+unexport MPLBACKEND PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help install book html notebooks test lint reproduce bench
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## create .venv and install the lock and the library (the targets below do it when needed)
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(OK_PYTHON)' || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12"; exit 1; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install -q -r requirements.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: $(INSTALLED)  ## execute every chapter and build the book in _build/html
+	GANVAE_EXECUTE=1 $(BOOK)
+	@echo "The book: _build/html/book/intro.html"
+
+html: $(INSTALLED)  ## build the book from the stored outputs
+	$(BOOK) -q
+	@echo "The book: _build/html/book/intro.html"
+
+notebooks: $(INSTALLED)  ## execute every chapter in place and store its outputs
+	$(BIN)/python book/run_notebooks.py
+
+test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
+	$(PYTEST) tests --ignore tests/test_book.py -n $(JOBS) --dist loadscope
+	$(PYTEST) --nbval chapters -n $(JOBS) --dist loadscope
+	$(BOOK) -q
+	$(PYTEST) tests/test_book.py
+
+lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the book, citations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BOOK) -q --builder custom --custom-builder dummy
+
+reproduce: $(INSTALLED)  ## the report's full-length runs, into runs/ (hours)
+	$(BIN)/ganvae reproduce
+
+bench: $(VENV)/.bench  ## time training steps and metrics beside other libraries (installs PyTorch)
+	$(BIN)/python -m bench
+
+$(VENV)/.bench: $(INSTALLED)
+	$(BIN)/python -m pip install -q -c requirements.txt -e ".[bench]"
+	@touch $@

@@ -1,0 +1,17 @@
+"""Settings that every test run shares, chapters included."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("MPLBACKEND", None)  # set by some shells; the chapters' kernels draw inline
+# Kernels start in chapters/: they import this checkout's library, installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def pytest_collectstart(collector):
+    """Tell nbval what may differ between machines: what goes to stderr, and tables drawn as HTML."""
+    if hasattr(collector, "skip_compare"):
+        collector.skip_compare += ("stderr", "text/html")
