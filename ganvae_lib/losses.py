@@ -1,0 +1,80 @@
+"""Losses as pure functions on logits and Gaussians, in `keras.ops`. Nats; sum over pixels, mean over the batch.
+
+Each stands beside its equation; the chapters derive them. Images are in [−1, 1], logits are unbounded.
+"""
+
+import math
+
+from .paper import TRAINING
+from .quiet_keras import ops
+
+PIXELS = math.prod(TRAINING.image_shape)
+
+
+# --- GAN: binary cross-entropy (§3.3) with a = D(x) before the sigmoid: −log σ(a) = softplus(−a) ----------------------
+
+
+def discriminator_loss(real_logits, fake_logits, real_label: float = 1.0):
+    """−E[log D(x)] − E[log(1 − D(G(z)))], Goodfellow et al. (2014), eq. 1, negated. Logits (N, 1) → scalar.
+
+    `real_label` < 1 is one-sided label smoothing (Salimans et al. 2016): the target for real images.
+    """
+    real = real_label * ops.softplus(-real_logits) + (1 - real_label) * ops.softplus(real_logits)
+    return ops.mean(real) + ops.mean(ops.softplus(fake_logits))
+
+
+def non_saturating_loss(fake_logits):
+    """−E[log D(G(z))]: binary cross-entropy of the fakes against the label 'real'. Logits (N, 1) → scalar."""
+    return ops.mean(ops.softplus(-fake_logits))
+
+
+def minimax_loss(fake_logits):
+    """E[log(1 − D(G(z)))]: the value function itself, which the generator minimises. Logits (N, 1) → scalar."""
+    return -ops.mean(ops.softplus(fake_logits))
+
+
+# --- VAE -------------------------------------------------------------------------------------------------------------
+
+
+def gaussian_kl(mu, log_var):
+    """KL(N(mu, diag e^log_var) ‖ N(0, I)) = ½ Σ_j (mu_j² + e^log_var_j − 1 − log_var_j). (N, d) → (N,) nats.
+
+    Kingma & Welling (2014), appendix B.
+    """
+    return 0.5 * ops.sum(ops.square(mu) + ops.exp(log_var) - 1.0 - log_var, axis=-1)
+
+
+def bernoulli_nll(x, logits):
+    """−log p(x|z) with each pixel a Bernoulli of mean σ(a), t = (x + 1)/2 ∈ [0, 1]: Σ softplus(a) − t·a. → (N,) nats.
+
+    Binary cross-entropy, summed over pixels. For grey t it is no likelihood: its minimum is the entropy of t, not 0.
+    """
+    t = (x + 1.0) / 2.0
+    return ops.sum(ops.softplus(logits) - t * logits, axis=(1, 2, 3))
+
+
+def squared_error(x, x_hat):
+    """Σ (x − x̂)² over pixels on [−1, 1]. → (N,).
+
+    Equal to −log N(x; x̂, ½ I) up to the constant `GAUSSIAN_CONSTANT`, so it too is in nats.
+    """
+    return ops.sum(ops.square(x - x_hat), axis=(1, 2, 3))
+
+
+GAUSSIAN_CONSTANT = 0.5 * PIXELS * math.log(math.pi)  # (D/2) log 2πσ² at σ² = ½
+
+
+def negative_elbo(reconstruction, kl, beta: float = 1.0):
+    """−ELBO = E[−log p(x|z)] + β·KL, mean over the batch. (N,), (N,) → scalar. At β = 1 it bounds −log p(x).
+
+    β: Higgins et al. (2017).
+    """
+    return ops.mean(reconstruction + beta * kl)
+
+
+def product_loss(reconstruction, kl):
+    """The report's §3.3, read literally: 'the product of the reconstruction loss and the KL divergence'.
+
+    Mean reconstruction × mean KL over the batch. Zero, its minimum, wherever the KL is: the code says nothing of x.
+    """
+    return ops.mean(reconstruction) * ops.mean(kl)

@@ -1,0 +1,298 @@
+"""Every metric of an array of images, against a reference set, with its real-against-real floor."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .classes import class_metrics
+from .features import check_images
+from .frechet import frechet_distance, merged
+from .inception_score import inception_score
+from .kid import kernel_distance
+from .memorisation import memorisation_metrics
+from .prdc import precision_recall_density_coverage
+from .result import MetricError, MetricResult, figure
+from .stats import MAX_THIRD_MOMENTS_DIM, FeatureStats
+
+PARTS = 10  # disjoint parts of each set: what standard errors and the extrapolation are made of
+ROWS = 10_000  # feature vectors kept of each set: for precision and recall, and for the kernel distance of d > 128
+QUERIES = 2_000  # samples, and fresh images, whose nearest training image is looked for
+_BATCH = 500
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate_samples(
+    images: Any,
+    reference_images: Any,
+    feature_networks: Iterable[Any],
+    seed: int = 0,
+    *,
+    reference: str = "MNIST test set",
+    floor_images: Any = None,
+    floor: str = "MNIST training set",
+    train_images: Any = None,
+    train: str = "MNIST training set",
+    splits: int = 1,
+    k: int = 5,
+    progress: Progress | None = None,
+) -> list[MetricResult]:
+    """All metrics of `images` against `reference_images` in each feature network.
+
+    The floor is what the metric says of real images in the place of `images`: as many of `floor_images`, drawn
+    with `seed`. Without `floor_images` (or with too few) half of the reference set, at most N, stands in for
+    them, against the rest of it; `floor_how` says which it was.
+
+    Features are gathered batch by batch into `FeatureStats`, so that memory does not grow with N for the Fréchet
+    distance, the inception score (but for the logits) and the kernel distance (d ≤ 128). Precision, recall,
+    density and coverage, and the kernel distance of a network with d > 128, are of the first 10,000 images of each
+    set in the order drawn with `seed`; memorisation is of the first 2,000. Each result's `n` tells.
+
+    Args:
+      images: The images measured, (N, 28, 28, 1) float32 on [−1, 1], N ≥ 2.
+      reference_images: Real images, the same shape and range.
+      feature_networks: From `feature_network`: anything with `describe()` that maps a batch of images to
+        (features, logits or None).
+      seed: Of the order of the images and of what is drawn.
+      reference: The reference set in words.
+      floor_images: Real images that are not in the reference set.
+      floor: Those in words.
+      train_images: What the model was trained on; with them, and unless the network is 'inception', memorisation
+        is measured, the reference images being the fresh ones; where they are the reference images themselves, the
+        floor images are.
+      train: Those in words.
+      splits: Of the inception score.
+      k: Which neighbour precision, recall, density and coverage take.
+      progress: Called with (what, images done, images in all).
+
+    Returns:
+      A list of `MetricResult`, network by network.
+
+    Raises:
+      CourseError: Images of a wrong shape or range, NaN, or too few.
+    """
+    x, real = _checked(images, "images"), _checked(reference_images, "reference_images")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(x))
+    real_order = rng.permutation(len(real))
+    spare = None if floor_images is None else _checked(floor_images, "floor_images")
+    if spare is not None and len(spare) >= len(x):
+        stand_in, held = (spare, np.sort(rng.choice(len(spare), len(x), replace=False))), 0
+        how = f"{len(x):,} images of the {floor}, drawn with seed {seed}, against the {len(real):,} of the {reference}"
+    else:
+        stand_in, held = None, min(len(x), len(real) // 2)
+        how = f"{held:,} images of the {reference}, drawn with seed {seed}, against its other {len(real) - held:,}"
+    against_train = train_images is not None and train_images is reference_images
+    if train_images is not None:
+        train_images = _checked(train_images, "train_images")
+    results = []
+    for network in feature_networks:
+
+        def gather(images, order, what, network=network):
+            return _gather(network, images, order, f"{what}, {network.describe()['name']}", progress)
+
+        def metrics(a, b, network=network):
+            return _metrics(a, b, network, reference, splits, k, seed)
+
+        measured = gather(x, order, "images measured")
+        rest = gather(real, real_order[held:], "reference images")
+        if stand_in is None:
+            floor_set = gather(real, real_order[:held], "reference images, floor") if held >= 2 else None
+            whole = rest if floor_set is None else rest.union(floor_set)
+        else:
+            floor_set, whole = gather(*stand_in, "real images, floor"), rest
+        found = metrics(measured, whole)
+        if floor_set is not None:
+            floors = {r.name: r.value for r in metrics(floor_set.without_spread(), rest.without_spread())}
+            found = [r.with_floor(floors[r.name], how) if r.name in floors and r.floor is None else r for r in found]
+        unseen = (floor_set if stand_in else None) if against_train else whole
+        if train_images is not None and unseen is not None and network.describe()["name"] != "inception":
+            what = f"training images, {network.describe()['name']}"
+            trained_on = _gather_features(network, train_images, what, progress)
+            samples, fresh = (np.concatenate(side.features)[:QUERIES] for side in (measured, unseen))
+            found += memorisation_metrics(samples, trained_on, fresh, network=network, reference=train)
+        results += found
+    return results
+
+
+@dataclass
+class _Gathered:
+    """What is kept of a set of images in one feature network."""
+
+    parts: list[FeatureStats] = field(default_factory=list)
+    logits: list[np.ndarray] = field(default_factory=list)
+    features: list[np.ndarray] = field(default_factory=list)  # of the first ROWS images, and the rest of a batch
+
+    def union(self, other: _Gathered) -> _Gathered:
+        """The two sets as one."""
+        return _Gathered(self.parts + other.parts, self.logits + other.logits, self.features + other.features)
+
+    def without_spread(self) -> _Gathered:
+        """As one part: the same values in less time."""
+        return _Gathered([merged(self.parts)], self.logits, self.features)
+
+
+def _gather(network: Any, images: np.ndarray, order: np.ndarray, what: str, progress: Progress | None) -> _Gathered:
+    """Features of images[order], in parts of (nearly) equal size, each of 2 images or more."""
+    kept, done = _Gathered(), 0
+    small = network.describe()["dim"] <= MAX_THIRD_MOMENTS_DIM
+    for indices in np.array_split(order, max(1, min(PARTS, len(order) // 2))):
+        stats = FeatureStats(third_moments=small)
+        for batch in _batches(indices, network):
+            features, logits = _forward(network, images[batch])
+            stats.update(features)
+            if logits is not None:
+                kept.logits.append(np.asarray(logits))
+            if done < ROWS:
+                kept.features.append(np.asarray(features))
+            done += len(batch)
+            if progress:
+                progress(what, done, len(order))
+        kept.parts.append(stats)
+    return kept
+
+
+def _gather_features(network: Any, images: np.ndarray, what: str, progress: Progress | None) -> np.ndarray:
+    rows = []
+    for batch in _batches(np.arange(len(images)), network):
+        rows.append(_forward(network, images[batch])[0])
+        if progress:
+            progress(what, int(batch[-1]) + 1, len(images))
+    return np.concatenate(rows)
+
+
+def _metrics(
+    a: _Gathered, b: _Gathered, network: Any, reference: str, splits: int, k: int, seed: int
+) -> list[MetricResult]:
+    known = {"network": network, "reference": reference}
+    features_a, features_b = np.concatenate(a.features)[:ROWS], np.concatenate(b.features)[:ROWS]
+    results = [frechet_distance(a.parts, b.parts, **known)]
+    if a.parts[0].third_moments:
+        results.append(kernel_distance(a.parts, b.parts, seed=seed, **known))
+    else:
+        parts = PARTS if len(a.parts) > 1 else 1
+        results.append(kernel_distance(features_a, features_b, parts=parts, seed=seed, **known))
+    if min(len(features_a), len(features_b)) > k:
+        results += precision_recall_density_coverage(features_a, features_b, k, **known)
+    if a.logits:
+        logits_a, logits_b = np.concatenate(a.logits), np.concatenate(b.logits)
+        results.append(inception_score(logits_a, splits, seed, network=network))
+        if logits_a.shape[1] == 10:
+            results += class_metrics(logits_a, logits_b, **known)
+    return results
+
+
+def _forward(network: Any, batch: np.ndarray) -> tuple[Any, Any]:
+    return getattr(network, "forward", network)(batch)
+
+
+def _batches(indices: np.ndarray, network: Any) -> Iterator[np.ndarray]:
+    size = getattr(network, "batch_size", _BATCH)
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]
+
+
+def _checked(images: Any, what: str) -> np.ndarray:
+    x = check_images(images)
+    if len(x) < 2:
+        raise MetricError(f"{what}: a distribution needs at least 2 images, not {len(x)}")
+    return x
+
+
+def load_images(path: str | Path) -> np.ndarray:
+    """Images of 28×28 from an .npz or a folder of PNGs, float32 (N, 28, 28, 1) on [−1, 1].
+
+    An .npz holds them under `x`, `images` or `samples`, or as its only array: uint8 on [0, 255], or float on
+    [−1, 1] or [0, 1] (told apart by whether any value is negative), of shape (N, 28, 28), (N, 28, 28, 1) or (N, 784).
+    A folder's PNGs are read in the order of their names, as greyscale. Pickles are never loaded.
+
+    Raises:
+      DataError: Nothing there, no such array or more than one, a wrong shape, type or range, NaN.
+    """
+    path = Path(path)
+    if path.is_dir():
+        x = _load_folder(path)
+    elif path.suffix == ".npz" and path.is_file():
+        x = _load_npz(path)
+    else:
+        raise DataError(f"{path}: no .npz file and no folder of PNGs")
+    if x.ndim == 2 and x.shape[1] == 784:
+        x = x.reshape(-1, 28, 28, 1)
+    if x.ndim == 3:
+        x = x[..., None]
+    if x.shape[1:] != (28, 28, 1) or len(x) == 0:
+        raise DataError(f"{path}: images of shape {x.shape}, where (N, 28, 28) is needed")
+    if x.dtype == np.uint8:
+        return x.astype(np.float32) / np.float32(127.5) - 1
+    if x.dtype.kind != "f":
+        raise DataError(f"{path}: images of {x.dtype}, where uint8 or float is needed")
+    if not np.isfinite(x).all():
+        raise DataError(f"{path}: the images hold NaN or infinity")
+    low, high = float(x.min()), float(x.max())
+    if low < -1 - 1e-4 or high > 1 + 1e-4:
+        raise DataError(f"{path}: values in [{low:g}, {high:g}], where uint8, [−1, 1] or [0, 1] is needed")
+    x = x.astype(np.float32)
+    return np.clip(x if low < 0 else 2 * x - 1, -1, 1)
+
+
+def _load_npz(path: Path) -> np.ndarray:
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            names = [name for name in ("x", "images", "samples") if name in file.files] or file.files
+            if len(names) != 1:
+                raise DataError(f"{path}: holds {', '.join(file.files) or 'nothing'}; name the images 'x'")
+            return file[names[0]]
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        why = str(error).strip() or type(error).__name__
+        raise DataError(f"{path}: no readable .npz of plain arrays ({why})") from None
+
+
+def _load_folder(path: Path) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    files = sorted(path.glob("*.png"))
+    if not files:
+        raise DataError(f"{path}: no .png files in this folder")
+    images = []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                if image.size != (28, 28):
+                    raise DataError(f"{file}: {image.size[0]}×{image.size[1]} pixels, where 28×28 is needed")
+                images.append(np.asarray(image.convert("L")))
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            raise DataError(f"{file}: no readable PNG ({error})") from None
+    return np.stack(images)
+
+
+def format_table(results: Sequence[MetricResult]) -> str:
+    """The results as a plain-text table: metric, value, spread, real against real, N."""
+    head = ("metric", "value", "±", "real vs real", "unit", "N", "against")
+    rows = [
+        (
+            r.name,
+            figure(r.value),
+            "" if r.spread is None else figure(r.spread),
+            "" if r.floor is None else figure(r.floor),
+            r.unit or "",
+            f"{r.n:,}",
+            "" if r.n_reference is None else f"{r.n_reference:,} {r.reference or ''}".strip(),
+        )
+        for r in results
+    ]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    left = {0, 4, 6}
+    lines = [
+        "  ".join(c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [head, tuple("─" * w for w in widths), *rows]
+    ]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,135 @@
+"""Whether a model repeats its training images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .prdc import smallest
+from .result import MetricError, MetricResult, checked_features
+
+_BLOCK_ENTRIES = 2**23  # a block of distances is 32 MB
+
+
+def nearest_neighbours(queries: Any, base: Any, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest rows of `base` to each row of `queries`, by Euclidean distance.
+
+    Candidates are found in float32, block by block, and their distances then computed from the differences in
+    float64, so that a copy is at distance 0 exactly.
+
+    Args:
+      queries: (N, d) features, or images of any shape (N, …).
+      base: (M, d) or (M, …), M ≥ k.
+      k: How many neighbours.
+
+    Returns:
+      Indices into `base` (N, k), nearest first, and the distances (N, k), float64.
+
+    Raises:
+      MetricError: NaN, infinity, differing d, k < 1 or k > M.
+    """
+    q, x = (np.asarray(v) for v in (queries, base))
+    q = checked_features(q.reshape(len(q), -1) if q.ndim > 2 else q, "queries")
+    x = checked_features(x.reshape(len(x), -1) if x.ndim > 2 else x, "base", dim=q.shape[1])
+    if not 1 <= k <= len(x):
+        raise MetricError(f"k = {k} neighbours need 1 ≤ k ≤ {len(x)}, the number of rows in base")
+    centre = x.mean(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        q32, x32 = (np.subtract(v, centre, out=np.empty(v.shape, np.float32), casting="same_kind") for v in (q, x))
+    scale = max(np.abs(q32).max(), np.abs(x32).max(), np.finfo(np.float32).tiny)
+    if not np.isfinite(scale):
+        raise MetricError("the features are too large for float32: scale them down")
+    q32, x32 = q32 / scale, x32 / scale  # so that squares neither overflow nor vanish
+    half_squares = 0.5 * np.einsum("nd,nd->n", x32, x32)
+    found = min(k + 8, len(x))  # more than k: float32 may swap near ties
+    indices, distances = np.empty((len(q), k), np.int64), np.empty((len(q), k))
+    step = max(1, _BLOCK_ENTRIES // len(x))
+    for start in range(0, len(q), step):
+        rows = slice(start, start + step)
+        near = half_squares - q32[rows] @ x32.T  # half the squared distance, less a constant of the row
+        near, _ = smallest(near, found)
+        exact = np.stack(
+            [
+                np.sqrt(np.sum((x[i].astype(np.float64) - v.astype(np.float64)) ** 2, axis=1))
+                for i, v in zip(near, q[rows], strict=True)
+            ]
+        )
+        order = np.lexsort((near, exact), axis=1)[:, :k]
+        indices[rows] = np.take_along_axis(near, order, axis=1)
+        distances[rows] = np.take_along_axis(exact, order, axis=1)
+    return indices, distances
+
+
+def memorisation_metrics(
+    samples: Any, train: Any, fresh: Any, *, network: Any = None, reference: str | None = None
+) -> list[MetricResult]:
+    """How near samples come to the training images, beside real images that the model has not seen.
+
+    With t(v) the distance from v to its nearest training image,
+
+        distance ratio = median t(sample) / median t(fresh)       1: as far as fresh real images; 0: copies
+        copying score  = (U − E U) / sd U, U = #{(i, j): t(sample_i) > t(fresh_j)} + ½ #ties    in standard deviations:
+                         far below 0, samples are nearer to the training images than fresh ones are (data-copying)
+        authenticity   = share of samples s whose nearest training image t has another training image nearer to it
+                         than s is       about ½ or more for fresh images, 0 for copies
+
+    Far-off samples also score high: read it beside a distance between distributions.
+
+    Args:
+      samples: Features (N, d) of the samples, or images.
+      train: Features of the training images, M ≥ 2.
+      fresh: Features of real images not trained on, e.g. the test set.
+      network: The feature network, or its description, for the record.
+      reference: The training images in words, for the record.
+
+    Returns:
+      Three `MetricResult`s, with the fresh images' own authenticity as floor, and in `extra` the medians, the
+      number of exact copies, and of samples nearer to a training image than any fresh image is.
+
+    Raises:
+      MetricError: As in `nearest_neighbours`.
+
+    Source: Meehan, Chaudhuri & Dasgupta (2020), arXiv:2004.05675 (the copying score, here of one cell);
+    Alaa et al. (2022), arXiv:2102.08921, §4.3 (authenticity).
+    """
+    train = np.asarray(train)
+    if len(train) < 2:
+        raise MetricError(f"memorisation needs at least 2 training images, not {len(train)}")
+    of_sample, t_sample = (v[:, 0] for v in nearest_neighbours(samples, train))
+    of_fresh, t_fresh = (v[:, 0] for v in nearest_neighbours(fresh, train))
+    used, where = np.unique(np.concatenate([of_sample, of_fresh]), return_inverse=True)
+    # Its nearest other: of two neighbours the one that is not itself; a duplicate of it is at distance 0 too.
+    gap = nearest_neighbours(train[used], train, k=2)[1][:, 1][where]
+    median_sample, median_fresh = float(np.median(t_sample)), float(np.median(t_fresh))
+    if median_fresh == 0:
+        raise MetricError("the fresh images are among the training images: give images the model has not seen")
+    ordered = np.sort(t_fresh)
+    below, not_above = np.searchsorted(ordered, t_sample, "left"), np.searchsorted(ordered, t_sample, "right")
+    n, m = len(t_sample), len(t_fresh)
+    score = (0.5 * np.sum(below + not_above) - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
+    authentic = t_sample > gap[:n]
+    extra = {
+        "median_distance": median_sample,
+        "median_distance_fresh": median_fresh,
+        "exact_copies": int(np.sum(t_sample == 0)),
+        "nearer_than_any_fresh": int(np.sum(t_sample < ordered[0])),
+        "fresh": m,
+    }
+    known = {"network": network, "n_reference": len(train), "reference": reference, "extra": extra}
+    rate = float(authentic.mean())
+    return [
+        MetricResult.of("nearest-training-image distance ratio", median_sample / median_fresh, n, **known),
+        MetricResult.of("data-copying score", float(score), n, unit="standard deviations", **known),
+        MetricResult.of(
+            "authenticity",
+            rate,
+            n,
+            better="higher",
+            spread=float(np.sqrt(rate * (1 - rate) / n)),
+            spread_kind="standard error",
+            floor=float(np.mean(t_fresh > gap[n:])),
+            floor_how=f"{m:,} real images not trained on",
+            **known,
+        ),
+    ]

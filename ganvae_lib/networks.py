@@ -1,0 +1,128 @@
+"""The four networks of §3.2, and their variations: a variation is another argument, not another function.
+
+Where the report's sizes do not determine a network, the choice is a default below and a row of 'Reading the report'.
+Outputs are raw numbers (logits) except the generator's, which is tanh: the losses know what to do with logits.
+"""
+
+from .errors import CourseError
+from .paper import DECISIONS, GAN, TRAINING, VAE
+from .quiet_keras import keras, layers
+
+IMAGE_SIZE = TRAINING.image_shape[0]
+
+
+def generator(
+    latent_dim: int = GAN.latent_dim,
+    hidden: tuple[int, ...] = GAN.generator_hidden,
+    filters: tuple[int, ...] = GAN.generator_filters,
+    grid: int = DECISIONS.generator_grid,
+    kernel_size: int = GAN.kernel_size,
+) -> keras.Model:
+    """G: z (N, 100) → image (N, 28, 28, 1) in (−1, 1). 79,733,249 parameters (§3.2.1).
+
+    dense 6,272 → dense 12,544 → reshape 7×7×256 → transposed convolutions 14×14×64 → 28×28×1, tanh.
+    """
+    steps = _dense(hidden, "generator", GAN.slope)
+    steps += _upsample(hidden[-1], grid, filters, kernel_size, GAN.strides, "generator", GAN.slope)
+    return keras.Sequential([keras.Input((latent_dim,)), *steps, _float32("tanh", "generator")], name="generator")
+
+
+def discriminator(
+    filters: tuple[int, ...] = GAN.discriminator_filters,
+    kernel_size: int = GAN.kernel_size,
+) -> keras.Model:
+    """D: image (N, 28, 28, 1) → logit (N, 1); σ(logit) = P(real). 4,305,409 parameters (§3.2.1).
+
+    Convolutions of stride 2: 14×14×64 → 7×7×128 → 4×4×256 → 2×2×512, then one dense unit.
+    """
+    steps = _convolutions(filters, kernel_size, GAN.strides, "discriminator", GAN.slope)
+    steps += [
+        layers.Flatten(),
+        layers.Dense(1, name="discriminator_logit"),
+        _float32("linear", "discriminator"),
+    ]
+    return keras.Sequential([keras.Input(TRAINING.image_shape), *steps], name="discriminator")
+
+
+def encoder(
+    latent_dim: int = VAE.latent_dim,
+    filters: tuple[int, ...] = VAE.encoder_filters,
+    hidden: tuple[int, ...] = VAE.encoder_hidden,
+    kernel_size: int = VAE.kernel_size,
+) -> keras.Model:
+    """E: image (N, 28, 28, 1) → (mu, log_var), each (N, 10), of q(z|x). 1,761,428 parameters (§3.2.2).
+
+    Convolutions of stride 2: 14×14×32 → 7×7×64, dense 512 → dense 256, and one linear head for each output.
+    """
+    x = h = keras.Input(TRAINING.image_shape)
+    steps = _convolutions(filters, kernel_size, VAE.strides, "encoder", VAE.slope)
+    for step in [*steps, layers.Flatten(), *_dense(hidden, "encoder", VAE.slope)]:
+        h = step(h)
+    mu, log_var = (
+        _float32("linear", f"encoder_{name}")(layers.Dense(latent_dim, name=f"encoder_{name}")(h))
+        for name in ("mu", "log_var")
+    )
+    return keras.Model(x, (mu, log_var), name="encoder")
+
+
+def decoder(
+    latent_dim: int = VAE.latent_dim,
+    hidden: tuple[int, ...] = VAE.decoder_hidden,
+    filters: tuple[int, ...] = VAE.decoder_filters,
+    grid: int = DECISIONS.decoder_grid,
+    kernel_size: int = VAE.kernel_size,
+) -> keras.Model:
+    """Dec: z (N, 10) → pixel logits a (N, 28, 28, 1); the image is x̂ = 2σ(a) − 1. 139,649 parameters.
+
+    dense 256 → dense 512 → reshape 8×8×8 → transposed convolutions 16×16×64 → 32×32×1 → crop to 28×28 (§3.2.2).
+    """
+    steps = _dense(hidden, "decoder", VAE.slope)
+    steps += _upsample(hidden[-1], grid, filters, kernel_size, VAE.strides, "decoder", VAE.slope)
+    return keras.Sequential([keras.Input((latent_dim,)), *steps, _float32("linear", "decoder")], name="decoder")
+
+
+def to_image(logits):
+    """Pixel logits a → image x̂ = 2σ(a) − 1 = tanh(a/2): the Bernoulli mean on [−1, 1]."""
+    return keras.ops.tanh(logits / 2)
+
+
+def _dense(units, name, slope):
+    return [
+        step
+        for i, n in enumerate(units, 1)
+        for step in (layers.Dense(n, name=f"{name}_dense_{i}"), layers.LeakyReLU(slope))
+    ]
+
+
+def _convolutions(filters, kernel_size, strides, name, slope):
+    return [
+        step
+        for i, n in enumerate(filters, 1)
+        for step in (
+            layers.Conv2D(n, kernel_size, strides, "same", name=f"{name}_conv_{i}"),
+            layers.LeakyReLU(slope),
+        )
+    ]
+
+
+def _upsample(units, grid, filters, kernel_size, strides, name, slope):
+    """Reshape to grid×grid×c, then transposed convolutions, LeakyReLU between them, then a crop if too large."""
+    size = grid * strides ** len(filters)
+    if units % grid**2 or size < IMAGE_SIZE or (size - IMAGE_SIZE) % 2:
+        raise CourseError(
+            f"the {name}'s last dense layer ({units}) must fill a {grid}×{grid} grid, and {len(filters)} doublings "
+            f"must take it to {IMAGE_SIZE} or evenly beyond (not {size}): choose units = {grid}·{grid}·channels"
+        )
+    steps = [layers.Reshape((grid, grid, units // grid**2))]
+    for i, n in enumerate(filters, 1):
+        steps.append(layers.Conv2DTranspose(n, kernel_size, strides, "same", name=f"{name}_deconv_{i}"))
+        if i < len(filters):
+            steps.append(layers.LeakyReLU(slope))
+    if size > IMAGE_SIZE:
+        steps.append(layers.Cropping2D((size - IMAGE_SIZE) // 2))
+    return steps
+
+
+def _float32(activation, name):
+    """The output in float32 under any precision policy, so that the losses are computed in float32."""
+    return layers.Activation(activation, dtype="float32", name=f"{name}_output")

@@ -1,0 +1,117 @@
+"""What a run was and what was measured: one JSON a run. Reading validates: an unknown or missing field is an error."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import RunError
+from .metrics.result import MetricResult
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSource(_Strict):
+    """Where the images came from, how many, and the sha256 of the file they were read from."""
+
+    source: str
+    n_train: int = Field(ge=1)
+    n_test: int = Field(ge=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Environment(_Strict):
+    """Software versions and hardware in words."""
+
+    backend: str
+    backend_version: str
+    keras: str
+    numpy: str
+    python: str
+    hardware: str
+
+
+class Record(_Strict):
+    """One training run. `seconds_per_epoch` is the median over the epochs of the run, on `environment.hardware`."""
+
+    schema_version: Literal[1] = 1
+    model: Literal["gan", "vae"]
+    variation: str
+    configuration: dict[str, dict]
+    loss: str
+    parameters: dict[str, int]
+    seed: int = Field(ge=0)
+    epochs: int = Field(ge=1)
+    epochs_done: int = Field(ge=0)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    precision: str
+    data: DataSource
+    environment: Environment
+    seconds_per_epoch: float | None
+    metrics: list[MetricResult]
+
+    @classmethod
+    def read(cls, path) -> "Record":
+        """Read `record.json`, or the one in a run folder.
+
+        Raises:
+          RunError: it is missing, no JSON, or its fields are not those of a record.
+        """
+        path = Path(path)
+        path = path / "record.json" if path.is_dir() or path.suffix != ".json" else path
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            missing = {"schema_version"} - set(fields)  # the only field with a default
+            if missing:
+                raise ValueError("schema_version: Field required")
+            return cls.model_validate(fields)
+        except FileNotFoundError as error:
+            raise RunError(f"{path} is not there: name a run folder that 'ganvae train' wrote") from error
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
+            raise RunError(f"{path} is not a valid record ({faults}): restore it, or train the run again") from error
+        except (ValueError, OSError) as error:
+            raise RunError(
+                f"{path} cannot be read as a record ({error}): restore it, or train the run again"
+            ) from error
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=2) + "\n"
+
+    def metric(self, name: str) -> MetricResult | None:
+        """The metric of that name, or None where it was not measured."""
+        return next((m for m in self.metrics if m.name == name), None)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}-{self.variation}-seed{self.seed}"
+
+
+def environment(backend: str) -> Environment:
+    """The software and hardware of this process."""
+    package = {"tensorflow": "tensorflow", "jax": "jax"}[backend]
+    return Environment(
+        backend=backend, backend_version=version(package), keras=version("keras"), numpy=version("numpy"),
+        python=platform.python_version(), hardware=hardware_in_words(),
+    )  # fmt: skip
+
+
+def hardware_in_words() -> str:
+    """Processor, cores, memory; no host name, no path."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass
+    memory = ""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB of memory"
+    return f"{name}, {os.cpu_count()} cores{memory}"

@@ -1,0 +1,65 @@
+"""What lies in `results/`: read a run's record, history and snapshots, or say plainly that it is not there."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from .errors import RunError
+from .record import Record
+
+# In a clone, beside the library; on Colab, in the clone that the first cell of a chapter makes.
+FOLDER = next(
+    (
+        folder
+        for folder in (Path(__file__).resolve().parents[1] / "results", Path("ganvae-course/results"))
+        if folder.is_dir()
+    ),
+    Path(__file__).resolve().parents[1] / "results",
+)
+
+
+class Result:
+    """One folder of `results/`. `record`, `history` (column → list) and `snapshots` (name → array)."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.record = Record.read(self.folder)
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        with open(self.folder / "history.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {column: [float(row[column]) for row in rows] for column in rows[0]}
+
+    @property
+    def snapshots(self) -> dict[str, np.ndarray]:
+        """Arrays named samples_010, codes_010, reconstructions_010, …: what the figures at those epochs show."""
+        with np.load(self.folder / "snapshots.npz", allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+    def at_epochs(self, kind: str) -> dict[int, np.ndarray]:
+        """The snapshots of one kind ('samples', 'codes', 'reconstructions') by epoch, in order."""
+        found = {int(n.split("_")[1]): a for n, a in self.snapshots.items() if n.startswith(f"{kind}_")}
+        return dict(sorted(found.items()))
+
+    @property
+    def samples(self) -> np.ndarray:
+        """The stored samples (N, 28, 28), uint8: those the record's metrics were measured on."""
+        with np.load(self.folder / "samples.npz", allow_pickle=False) as file:
+            return file["x"]
+
+
+def find(name: str, folder=FOLDER) -> Result | None:
+    """The result of that name, or None where it was deleted or never made: pages then say so and go on."""
+    path = Path(folder) / name
+    return Result(path) if (path / "record.json").exists() else None
+
+
+def all_results(folder=FOLDER) -> list[Result]:
+    """Every run in `results/`, by name. RunError where the folder is missing."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not there: run the course from a clone of its repository, or name the folder")
+    found = [path.parent for path in sorted(folder.glob("*/record.json"))]
+    return [Result(path) for path in found]

@@ -1,0 +1,228 @@
+"""A run: a folder with record.json, history.csv, checkpoints/ and the final weights.h5. Train, resume, load, sample."""
+
+import os
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from .data import MNIST, to_uint8, to_unit_range
+from .errors import RunError, TrainingError
+from .paper import DECISIONS, TRAINING
+from .record import DataSource, Record, environment
+
+LOSS_IN_WORDS = {
+    "non-saturating": "binary cross-entropy, non-saturating generator",
+    "minimax": "binary cross-entropy, minimax generator",
+    "bce": "summed binary cross-entropy",
+    "mse": "summed squared error on [-1, 1]",
+}
+
+
+def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.epochs, batch_size=DECISIONS.batch_size,
+          seed=0, precision="float32", resume=False, progress=True) -> Record:  # fmt: skip
+    """Train a model into the folder `out`; killed at any moment, `resume=True` ends with the same weights bit for bit.
+
+    Args:
+      kind: 'gan' or 'vae'.
+      data: from `load_mnist()`, perhaps limited.
+      out: the run folder.
+      variation: a name in `variations.VARIATIONS`.
+      epochs: passes over the training images; the report's '100 iterations'.
+      batch_size: images a step (a minibatch of Algorithm 1).
+      seed: of the initial weights, the noise and the order of the images.
+      precision: 'float32' or 'mixed_bfloat16'.
+      resume: go on with what `out` holds.
+      progress: show epoch, losses and time left.
+
+    Raises:
+      RunError: `out` holds a run and `resume` is off, or holds another run, or cannot be written.
+      TrainingError: epochs or batch size make no sense, or a loss became NaN.
+    """
+    from .quiet_keras import keras
+    from .training import (
+        BACKEND,
+        Batches,
+        Checkpoints,
+        Progress,
+        Shuffle,
+        StopOnNaN,
+        save_arrays,
+        state_arrays,
+        write_text,
+    )
+    from .variations import build, configuration
+
+    out = Path(out)
+    if epochs < 1:
+        raise TrainingError(f"epochs must be 1 or more; got {epochs}")
+    if seed < 0:
+        raise TrainingError(f"seed must be 0 or more; got {seed}")
+    if precision not in ("float32", "mixed_bfloat16"):
+        raise TrainingError(f"precision must be float32 or mixed_bfloat16; got {precision!r}")
+    config = configuration(kind, variation)
+    batches = Batches(data.x_train, batch_size * config["model"].get("d_steps", 1), seed)
+
+    history = [] if resume else _start(out)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = build(kind, config, seed)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    record = Record(
+        model=kind, variation=variation, configuration=config, loss=loss_in_words(config["model"]),
+        parameters=_parameters(model), seed=seed, epochs=epochs, epochs_done=0, batch_size=batch_size,
+        learning_rate=TRAINING.learning_rate, precision=precision, environment=environment(BACKEND),
+        data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
+        seconds_per_epoch=None, metrics=[],
+    )  # fmt: skip
+    if resume:
+        history = _take_up(out, record, model)
+    record = _progressed(record, history)
+    write_text(out / "record.json", record.to_json())
+
+    first = record.epochs_done
+    if first < epochs:
+        checkpoints = Checkpoints(out / "checkpoints", epochs, history)
+
+        def keep_record(epoch, logs):
+            write_text(out / "record.json", _progressed(record, checkpoints.history).to_json())
+
+        callbacks = [
+            Shuffle(batches),
+            StopOnNaN(),
+            checkpoints,
+            keras.callbacks.LambdaCallback(on_epoch_end=keep_record),
+        ]
+        bar = Progress(epochs, first)
+        try:
+            # shuffle=False: Keras would shuffle the batches of `Batches` again, from Python's global state.
+            model.fit(
+                batches, epochs=epochs, initial_epoch=first, verbose=0, shuffle=False,
+                callbacks=callbacks + [bar] * progress,
+            )  # fmt: skip
+        finally:
+            bar.close()
+        record = _progressed(record, checkpoints.history)
+    save_arrays(out / "weights.h5", state_arrays(model, weights_only=True), {"epoch": record.epochs_done})
+    write_text(out / "record.json", record.to_json())
+    return record
+
+
+def load_run(folder, epoch: int | None = None):
+    """The model of a run with its final weights, or those of the named checkpoint of `epoch`. → (model, record).
+
+    Raises:
+      RunError: the folder holds no run, or the weights are missing, damaged or another model's.
+    """
+    from .training import assign_arrays, load_arrays, newest_checkpoint
+    from .variations import build
+
+    folder = Path(folder)
+    record = Record.read(folder)
+    path = folder / "weights.h5" if epoch is None else folder / "checkpoints" / f"epoch-{epoch:03d}.h5"
+    if epoch is None and not path.is_file():  # training is still going on, or was killed
+        path = newest_checkpoint(folder / "checkpoints") or path
+    arrays, _ = load_arrays(path)
+    model = build(record.model, record.configuration, record.seed)
+    assign_arrays(model, arrays, path, weights_only=True)
+    return model, record
+
+
+def sample(model, n: int, seed: int = 0, batch_size: int = 500) -> np.ndarray:
+    """`n` images from a GAN or VAE: z ~ N(0, I) through the generator or decoder. → float32 (n, 28, 28, 1) in [−1, 1].
+
+    The images are rounded to the 256 greys in which samples are stored and MNIST itself is given.
+    """
+    if n < 1:
+        raise RunError(f"the number of samples must be 1 or more; got {n}")
+    z = np.random.default_rng(seed).standard_normal((n, model.latent_dim)).astype("float32")
+    decode = model.decode if hasattr(model, "decode") else model
+    images = [np.asarray(decode(z[i : i + batch_size])) for i in range(0, n, batch_size)]
+    return to_unit_range(to_uint8(np.concatenate(images)))
+
+
+def save_images(path, images: np.ndarray) -> None:
+    """Write images (N, 28, 28, 1) in [−1, 1] as a square grid (.png) or as uint8 (.npz, key 'x')."""
+    path, x = Path(path), to_uint8(images)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".npz":
+            np.savez_compressed(path, x=x)
+            return
+        from PIL import Image
+
+        columns = int(np.ceil(np.sqrt(len(x))))
+        rows = -(-len(x) // columns)
+        grid = np.zeros((rows * columns, 28, 28), "uint8")
+        grid[: len(x)] = x
+        Image.fromarray(grid.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)).save(path)
+    except OSError as error:
+        raise RunError(f"{path} could not be written ({error.strerror or error}): choose another --out") from error
+
+
+def loss_in_words(options: dict) -> str:
+    """One line for a record: which loss a `configuration`'s model arguments mean."""
+    if "loss" in options:
+        smoothing = "" if options["real_label"] == 1.0 else f", real label {options['real_label']}"
+        return f"{LOSS_IN_WORDS[options['loss']]}, {options['d_steps']} discriminator step(s){smoothing}"
+    join = "times KL" if options["objective"] == "product" else f"plus {options['beta']:g} KL"
+    return f"{LOSS_IN_WORDS[options['reconstruction']]} {join}, {options['schedule']} update"
+
+
+def _start(out: Path) -> list:
+    """A fresh folder for a run, or the error that it holds one. → an empty history."""
+    if (out / "record.json").exists() or (out / "checkpoints").exists():
+        raise RunError(f"{out} holds a run: go on with it (--resume), or choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out} cannot be made ({error.strerror}): choose another --out") from error
+    if not os.access(out, os.W_OK):
+        raise RunError(f"{out} cannot be written: choose another --out, or change its permissions")
+    return []
+
+
+def _take_up(out: Path, record: Record, model) -> list:
+    """Load the newest checkpoint of the same run into `model`. → the history so far."""
+    from .training import assign_arrays, load_arrays, newest_checkpoint
+
+    before = Record.read(out)
+    for field, had, asked in (
+        *(
+            (f, getattr(before, f), getattr(record, f))
+            for f in ("model", "variation", "configuration", "seed", "batch_size", "precision")
+        ),
+        ("number of training images", before.data.n_train, record.data.n_train),
+        ("data file's sha256", before.data.sha256, record.data.sha256),
+        ("backend", before.environment.backend, record.environment.backend),
+    ):
+        if had != asked:
+            raise RunError(
+                f"{out} holds another run: its {field} is {_short(had)}, {_short(asked)} was asked for. "
+                "Ask for the same, or choose another --out"
+            )
+    path = newest_checkpoint(out / "checkpoints")
+    if path is None:  # killed within its first epoch: it begins again and ends the same
+        return []
+    arrays, meta = load_arrays(path)
+    assign_arrays(model, arrays, path)
+    return meta["history"]
+
+
+def _progressed(record: Record, history: list) -> Record:
+    seconds = median(row["seconds"] for row in history) if history else None
+    return record.model_copy(update={"epochs_done": len(history), "seconds_per_epoch": seconds,
+                                     "epochs": max(record.epochs, len(history))})  # fmt: skip
+
+
+def _parameters(model) -> dict[str, int]:
+    from .variations import PARTS
+
+    return {part: getattr(model, part).count_params() for part in PARTS[model.name]}
+
+
+def _short(value) -> str:
+    text = str(value)
+    return text if len(text) < 80 else text[:77] + "..."

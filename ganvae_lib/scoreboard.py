@@ -1,0 +1,124 @@
+"""Records → the tables of the book: one row a model and variation, beside the report's numbers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from .metrics.result import figure
+from .paper import RESULTS
+from .results import FOLDER, all_results
+
+# Columns that are metrics, by the names that records give them.
+METRICS = {
+    "MNIST-classifier FD": "MNIST-classifier Fréchet distance",
+    "pixel FD": "pixel Fréchet distance",
+    "MNIST-classifier IS": "MNIST-classifier inception score",
+    "MSE [−1, 1]": "reconstruction MSE on [−1, 1]",
+    "BCE per pixel": "reconstruction BCE",
+    "ELBO": "ELBO",
+}
+COLUMNS = ("run", "epochs", "seeds", "parameters", "s/epoch", *METRICS)
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One number of the report's §3.6, which of our figures stand beside it, and whether they can be compared."""
+
+    model: str
+    quantity: str
+    value: float
+    beside: tuple[str, ...]
+    comparable: str
+
+
+REPORT = (
+    ReportRow("gan", "FID", RESULTS.gan_fid, ("MNIST-classifier FD", "pixel FD"),
+              "no: the report names neither the network, nor the number of images, nor the reference set"),
+    ReportRow("vae", "FID", RESULTS.vae_fid, ("MNIST-classifier FD", "pixel FD"),
+              "no: as above"),
+    ReportRow("gan", "inception score", RESULTS.gan_inception_score, ("MNIST-classifier IS",),
+              "no: the report names neither the network nor the splits"),
+    ReportRow("vae", "reconstruction error", RESULTS.vae_reconstruction_error, ("MSE [−1, 1]", "BCE per pixel"),
+              "perhaps: the report does not define it, and several definitions come near"),
+)  # fmt: skip
+
+
+class Scoreboard:
+    """The runs of a results folder, those of one model and variation that differ in their seed alone in one row."""
+
+    def __init__(self, records):
+        self.groups: dict[tuple, list] = {}
+        for record in records:
+            self.groups.setdefault((record.model, record.variation, record.epochs_done), []).append(record)
+
+    @classmethod
+    def read(cls, folder=FOLDER) -> "Scoreboard":
+        """From every record in `folder`.
+
+        Raises:
+          RunError: the folder is missing, or a record in it is not valid.
+        """
+        return cls([result.record for result in all_results(Path(folder))])
+
+    def rows(self) -> list[dict[str, str]]:
+        """One dict of texts a row, in the order of COLUMNS; '–' where something was not measured."""
+        rows = []
+        for (model, variation, epochs), records in self.groups.items():
+            row = {
+                "run": f"{model} {variation}",
+                "epochs": str(epochs),
+                "seeds": str(len(records)),
+                "parameters": f"{sum(records[0].parameters.values()):,}",
+                "s/epoch": spread([r.seconds_per_epoch for r in records if r.seconds_per_epoch is not None]),
+            }
+            for column, name in METRICS.items():
+                row[column] = spread([m.value for r in records if (m := r.metric(name))])
+            rows.append(row)
+        return rows
+
+    def against_report(self) -> list[dict[str, str]]:
+        """The report's numbers row by row: ours beside them under every name they could go by, and 'comparable?'."""
+        best: dict[str, dict[str, str]] = {}
+        for row in self.rows():
+            model, variation = row["run"].split(" ", 1)
+            if variation == "report" and int(row["epochs"]) >= int(best.get(model, row)["epochs"]):
+                best[model] = row
+        return [
+            {
+                "the report": f"{line.model.upper()}: {line.quantity}",
+                "its value": f"{line.value:g}",
+                "ours": "; ".join(f"{name} {ours[name]}" for name in line.beside) if ours else "not in results/",
+                "after": f"{ours['epochs']} epochs" if ours else ABSENT,
+                "comparable?": line.comparable,
+            }
+            for line in REPORT
+            for ours in [best.get(line.model)]
+        ]
+
+    def to_text(self) -> str:
+        """Both tables for a terminal."""
+        return "\n\n".join(plain_table(rows) for rows in (self.rows(), self.against_report()) if rows)
+
+
+def spread(values: list[float]) -> str:
+    """Mean ± standard deviation over seeds; the value alone where there is one seed; '–' where there is none."""
+    if not values:
+        return ABSENT
+    return figure(mean(values)) + (f" ± {figure(stdev(values))}" if len(values) > 1 else "")
+
+
+def plain_table(rows: list[dict[str, str]]) -> str:
+    """Aligned columns under their names."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def html_table(rows: list[dict[str, str]]) -> str:
+    """The same as an HTML table for a notebook page."""
+    from html import escape
+
+    head = "".join(f"<th>{escape(column)}</th>" for column in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
