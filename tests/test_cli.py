@@ -1,0 +1,164 @@
+"""The command line: help that explains, one line for each mistake, exit codes that mean something."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganvae_lib import cli
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("data", "train", "evaluate", "sample", "publish", "classifier", "reproduce", "scoreboard")
+
+
+@pytest.fixture
+def ganvae(monkeypatch, capsys, tmp_path):
+    """Call the command in this process: → (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ganvae", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
+
+
+def test_help_names_every_command_and_imports_no_backend():
+    start = time.perf_counter()
+    code = "import sys; sys.argv = ['ganvae', '--help']\nimport atexit\n"
+    code += "atexit.register(lambda: print('keras' in sys.modules))\nfrom ganvae_lib.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 10  # half a second on an idle machine; Keras alone takes many times that
+    assert all(f"  {command} " in done.stdout for command in COMMANDS)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(ganvae, command):
+    code, out, _ = ganvae(command, "--help")
+    assert code == 0 and len(out.splitlines()) > 5 and "Usage" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "vae", "--epochs", "0"), "--epochs"),
+        (("train", "vae", "--limit", "-1"), "--limit"),
+        (("train", "flow"), "gan"),
+        (("train",), "model"),
+        (("train", "vae", "--colour", "red"), "--colour"),
+        (("train", "vae", "--precision", "half"), "--precision"),
+        (("sample", "run", "--out", "digits.bmp"), ".png or .npz"),
+        (("bake",), "bake"),
+    ],
+)
+def test_a_bad_argument_is_answered_in_one_line(ganvae, tmp_path, arguments, words):
+    code, out, err = ganvae(*arguments)
+    assert code == 2 and out == "" and words in err and len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_mnist_ends_with_3(ganvae, monkeypatch, tmp_path):
+    (tmp_path / "page.npz").write_text("<html>403</html>")
+    monkeypatch.setenv("GANVAE_MNIST", str(tmp_path / "page.npz"))
+    code, _, err = ganvae("train", "vae", "--epochs", "1")
+    assert code == 3 and len(err.splitlines()) == 1 and "cannot be read as MNIST" in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sample"])
+def test_a_folder_that_holds_no_run_is_answered(ganvae, tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    code, _, err = ganvae(command, tmp_path / "empty")
+    assert code in (3, 4) and len(err.splitlines()) == 1 and "empty" in err
+
+
+def test_unknown_variations_and_networks_are_answered(ganvae, tmp_path):
+    code, _, err = ganvae("train", "vae", "--variation", "huge", "--epochs", "1")
+    assert code == 1 and "one of report" in err
+    np.savez(tmp_path / "x.npz", x=np.zeros((10, 28, 28), "uint8"))
+    code, _, err = ganvae("evaluate", tmp_path / "x.npz", "--features", "vgg")
+    assert code != 0 and "vgg" in err and len(err.splitlines()) == 1
+
+
+def test_reproduce_needs_the_full_set(ganvae, monkeypatch, tmp_path):
+    monkeypatch.delenv("GANVAE_MNIST", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    code, _, err = ganvae("reproduce")
+    assert code == 3 and "ganvae data --download" in err
+    code, _, err = ganvae("reproduce", "--only", "flow")
+    assert code == 4 and "vae-report" in err
+
+
+def test_ctrl_c_says_how_to_go_on(ganvae, monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganvae_lib.data.load_mnist", interrupted)
+    code, _, err = ganvae("data")
+    assert code == 130 and "--resume" in err
+
+
+def test_train_evaluate_sample_publish_and_scoreboard(ganvae, tmp_path):
+    """The whole way, on few images: each command reads what the one before it left."""
+    assert ganvae("train", "vae", "--variation", "narrow", "--limit", 256, "--epochs", 1, "--out", "run")[0] == 0
+    code, out, err = ganvae("evaluate", "run", "--n", 300, "--features", "pixels", "--json", "results.json")
+    assert code == 0, err
+    assert "pixel Fréchet distance" in out and "ELBO" in out
+    assert (tmp_path / "results.json").read_text().startswith("[{")
+    again = ganvae("evaluate", "run", "--features", "pixels")[1]
+    assert again.splitlines()[-15:] == out.splitlines()[-15:]  # stored samples, the same digits
+
+    assert ganvae("sample", "run", "--n", 9)[0] == 0
+    from PIL import Image
+
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.size == (84, 84)
+    assert ganvae("sample", "run", "--n", 9, "--out", "nine.npz")[0] == 0
+    with np.load(tmp_path / "nine.npz") as file:
+        assert file["x"].shape == (9, 28, 28) and file["x"].dtype == np.uint8
+
+    code, _, err = ganvae("publish", "run", "--to", "results/vae-narrow-seed0", "--n", 300)
+    assert code == 0, err
+    names = {p.name for p in (tmp_path / "results" / "vae-narrow-seed0").iterdir()}
+    assert names == {"record.json", "history.csv", "samples.npz", "snapshots.npz", "weights.h5"}
+    before = (tmp_path / "results" / "vae-narrow-seed0" / "record.json").read_text()
+    assert ganvae("evaluate", "results/vae-narrow-seed0")[0] == 0
+    assert (tmp_path / "results" / "vae-narrow-seed0" / "record.json").read_text() == before
+
+    code, out, _ = ganvae("scoreboard")
+    assert code == 0 and "vae narrow" in out and "inception score" in out
+
+
+needs_small_disk = pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="mounting a tmpfs needs root"
+)
+
+
+@needs_small_disk
+def test_a_full_disk_ends_in_one_line_and_keeps_what_was_written(ganvae, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", disk], check=False).returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    try:
+        code, _, err = ganvae(
+            "train", "vae", "--variation", "narrow", "--limit", 128, "--epochs", 1, "--out", disk / "run"
+        )
+        assert code == 4 and len(err.splitlines()) == 1 and "could not be written" in err and "make room" in err
+        assert (disk / "run" / "record.json").exists() and not list(disk.rglob("*.part"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc takes no new folders, not even root's")
+def test_an_unwritable_folder_is_answered(ganvae):
+    code, _, err = ganvae("train", "vae", "--limit", 128, "--epochs", 1, "--out", "/proc/run")
+    assert code == 4 and "choose another --out" in err and len(err.splitlines()) == 1

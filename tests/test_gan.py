@@ -1,0 +1,118 @@
+"""Algorithm 1 as `GAN.step` runs it. These tests run on both backends (see test_jax.py)."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from ganvae_lib import GAN, losses, networks
+from ganvae_lib.errors import CourseError
+from ganvae_lib.training import adam
+
+X = (np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1)) / 127.5 - 1).astype("float32")
+
+
+def small_gan(**options):
+    generator = networks.generator(latent_dim=5, hidden=(12, 7 * 7 * 4), filters=(4, 1))
+    return GAN(generator, networks.discriminator(filters=(4, 8)), **options)
+
+
+def weights(network):
+    return np.concatenate([np.ravel(ops.convert_to_numpy(w)) for w in network.weights])
+
+
+def fit_one_batch(gan, x=X):
+    return gan.fit(x, batch_size=len(x), epochs=1, verbose=0, shuffle=False).history
+
+
+def test_the_discriminator_is_untouched_by_the_generators_step():
+    gan = small_gan()
+    gan.compile(d_optimizer=adam(learning_rate=0.0, name="d"), g_optimizer=adam(name="g"))
+    before_d, before_g = weights(gan.discriminator), weights(gan.generator)
+    fit_one_batch(gan)
+    assert (weights(gan.discriminator) == before_d).all()
+    assert (weights(gan.generator) != before_g).any()
+
+
+def test_the_generator_is_untouched_by_the_discriminators_step():
+    gan = small_gan()
+    gan.compile(d_optimizer=adam(name="d"), g_optimizer=adam(learning_rate=0.0, name="g"))
+    before_d, before_g = weights(gan.discriminator), weights(gan.generator)
+    fit_one_batch(gan)
+    assert (weights(gan.generator) == before_g).all()
+    assert (weights(gan.discriminator) != before_d).any()
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_k_discriminator_steps_to_one_of_the_generator(k):
+    gan = small_gan(d_steps=k)
+    gan.compile()
+    fit_one_batch(gan)
+    assert int(gan.d_optimizer.iterations) == k and int(gan.g_optimizer.iterations) == 1
+
+
+def test_the_losses_are_those_of_the_same_noise_and_the_updated_discriminator():
+    gan = small_gan(seed=3)
+    gan.compile(g_optimizer=adam(learning_rate=0.0, name="g"))
+    start = gan.discriminator.get_weights()
+    fake = gan.generator(gan.noise(len(X), gan.latent_dim))
+    gan.noise_seed.state.assign([3, 0])  # wind the noise back: the step shall draw the same z
+    expected_d = losses.discriminator_loss(gan.discriminator(X), gan.discriminator(fake))
+    history = fit_one_batch(gan)
+    assert history["d_loss"][0] == pytest.approx(float(expected_d), rel=1e-5)
+    # The generator's loss is taken on the same fake batch, by the discriminator after its update.
+    expected_g = losses.non_saturating_loss(gan.discriminator(fake))
+    assert history["g_loss"][0] == pytest.approx(float(expected_g), rel=1e-5)
+    gan.discriminator.set_weights(start)
+    assert history["g_loss"][0] != pytest.approx(float(losses.non_saturating_loss(gan.discriminator(fake))), rel=1e-5)
+
+
+def test_noise_is_fresh_at_each_step_and_the_same_for_the_same_seed():
+    first, second, other = small_gan(seed=1), small_gan(seed=1), small_gan(seed=2)
+    a, b = (np.asarray(first.noise(4, 5)) for _ in range(2))
+    assert (a != b).any()
+    assert (np.asarray(second.noise(4, 5)) == a).all() and (np.asarray(other.noise(4, 5)) != a).any()
+
+
+def test_two_runs_of_one_seed_are_identical():
+    def run():
+        import keras
+
+        keras.utils.set_random_seed(0)
+        gan = small_gan(seed=7)
+        gan.compile()
+        for _ in range(3):
+            fit_one_batch(gan)
+        return weights(gan)
+
+    assert (run() == run()).all()
+
+
+def test_learning_moves_both_losses_off_the_undecided_value():
+    gan = small_gan()
+    gan.compile()
+    for _ in range(60):
+        history = fit_one_batch(gan)
+    assert history["d_loss"][0] < np.log(4) - 0.1
+
+
+def test_minimax_and_non_saturating_differ_in_the_generators_loss_only():
+    options = [small_gan(loss=name, seed=1) for name in ("minimax", "non-saturating")]
+    for gan in options:
+        gan.compile()
+        gan.set_weights(options[0].get_weights())
+    minimax, non_saturating = (fit_one_batch(gan) for gan in options)
+    assert minimax["d_loss"] == pytest.approx(non_saturating["d_loss"])
+    assert minimax["g_loss"][0] < 0 < non_saturating["g_loss"][0]
+
+
+def test_bad_options_are_answered():
+    with pytest.raises(CourseError, match="non-saturating, minimax"):
+        small_gan(loss="hinge")
+    with pytest.raises(CourseError, match="d_steps"):
+        small_gan(d_steps=0)
+
+
+def test_predict_gives_images():
+    gan = small_gan()
+    gan.compile()
+    assert gan.predict(np.zeros((3, 5), "float32"), verbose=0).shape == (3, 28, 28, 1)

@@ -1,0 +1,31 @@
+"""The models on Keras' jax backend, in a process where TensorFlow cannot be imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = ("test_losses.py", "test_gan.py", "test_vae.py", "test_training.py")
+
+WITHOUT_TENSORFLOW = """
+import sys, pytest
+sys.modules["tensorflow"] = None  # importing it raises ImportError
+code = pytest.main(sys.argv[1:])
+import keras
+assert keras.backend.backend() == "jax"
+sys.exit(code)
+"""
+
+
+def test_the_same_tests_pass_on_jax_with_no_tensorflow():
+    pytest.importorskip("jax")
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, "-q", "-x", "-p", "no:cacheprovider"]
+    command += [str(ROOT / "tests" / name) for name in FILES]
+    env = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    env.pop("PYTEST_XDIST_WORKER", None)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from ganvae_lib.metrics import MetricError, memorisation_metrics, nearest_neighbours
+from ganvae_lib.metrics import memorisation as module
+
+
+def draw(n, d=6, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+@pytest.mark.parametrize("k", [1, 3, 90])
+def test_neighbours_value(k, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK_ENTRIES", 700)  # blocks of seven rows
+    queries, base = draw(40), draw(90, seed=1)
+    distances = np.sqrt(((queries[:, None] - base[None]) ** 2).sum(-1))
+    indices, found = nearest_neighbours(queries, base, k)
+    np.testing.assert_array_equal(indices, np.argsort(distances, axis=1)[:, :k])
+    np.testing.assert_allclose(found, np.sort(distances, axis=1)[:, :k], rtol=1e-13)
+
+
+def test_a_copy_is_at_distance_zero_exactly_and_far_from_the_origin_too():
+    base = draw(500, 20).astype("float32") + 10_000
+    indices, distances = nearest_neighbours(base, base, 2)
+    assert indices[:, 0].tolist() == list(range(500)) and not distances[:, 0].any()
+    assert distances[:, 1].min() > 0
+    images = np.random.default_rng(0).uniform(-1, 1, (20, 28, 28, 1)).astype("float32")
+    assert nearest_neighbours(images[4:5], images)[0].item() == 4
+
+
+def test_near_ties_are_told_apart_in_float64():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(6, 20))
+    base = directions / np.linalg.norm(directions, axis=1, keepdims=True) * (1 + 1e-10 * np.arange(6)[:, None])
+    base = np.r_[base, 9 + rng.normal(size=(100, 20))]
+    for order in (rng.permutation(106) for _ in range(20)):
+        indices, _ = nearest_neighbours(np.zeros((1, 20)), base[order], 2)
+        assert order[indices[0]].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_any_scale(scale):
+    queries, base = draw(10), draw(60, seed=1)
+    indices, distances = nearest_neighbours(queries * scale, base * scale)
+    plain, expected = nearest_neighbours(queries, base)
+    np.testing.assert_array_equal(indices, plain)
+    np.testing.assert_allclose(distances, scale * expected, rtol=1e-12)
+
+
+def by_name(*args, **kwargs):
+    return {r.name: r for r in memorisation_metrics(*args, **kwargs)}
+
+
+def test_fresh_samples_are_not_memorised():
+    train, fresh, samples = draw(4000, seed=1), draw(1000, seed=2), draw(900, seed=3)
+    found = by_name(samples, train, fresh, reference="MNIST training set")
+    assert found["nearest-training-image distance ratio"].value == pytest.approx(1.0, abs=0.05)
+    assert abs(found["data-copying score"].value) < 3
+    authenticity = found["authenticity"]
+    assert authenticity.value == pytest.approx(authenticity.floor, abs=4 * authenticity.spread)
+    indices, distances = nearest_neighbours(samples, train)
+    gaps = [np.sort(np.linalg.norm(train - train[i], axis=1))[1] for i in indices[:, 0]]
+    assert authenticity.value == np.mean(distances[:, 0] > gaps) and 0.5 < authenticity.value < 0.9
+    assert (authenticity.n, authenticity.n_reference, authenticity.reference) == (900, 4000, "MNIST training set")
+    assert authenticity.extra["exact_copies"] == 0
+
+
+def test_copies_are_found():
+    train, fresh = draw(4000, seed=1), draw(1000, seed=2)
+    copies = by_name(train[:500], train, fresh)
+    assert copies["nearest-training-image distance ratio"].value == 0
+    assert copies["authenticity"].value == 0
+    assert copies["authenticity"].extra["exact_copies"] == 500
+    near = by_name(train[:500] + 0.01 * draw(500, seed=4), train, fresh)
+    assert near["nearest-training-image distance ratio"].value < 0.1
+    assert near["data-copying score"].value < -20
+    assert near["authenticity"].extra["nearer_than_any_fresh"] > 400
+    half = by_name(np.r_[train[:450], draw(450, seed=5)], train, fresh)
+    assert half["authenticity"].value == pytest.approx(half["authenticity"].floor / 2, abs=0.06)
+
+
+def test_copying_score_value():
+    """Mann-Whitney by hand: samples at 1, 3, 3 from training, fresh at 2, 3: U = 0 + 1½ + 1½ of 6."""
+    train = np.array([[0.0], [-100.0]])
+    score = by_name(np.array([[1.0], [3.0], [3.0]]), train, np.array([[2.0], [3.0]]))["data-copying score"].value
+    assert score == pytest.approx((3.0 - 3.0) / np.sqrt(3 * 2 * 6 / 12), abs=1e-12)
+    score = by_name(np.array([[1.0], [1.0], [3.0]]), train, np.array([[2.0], [3.0]]))["data-copying score"].value
+    assert score == pytest.approx((1.5 - 3.0) / np.sqrt(3), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("samples", "train", "fresh", "message"),
+    [
+        (np.zeros((0, 3)), draw(5, 3), draw(5, 3), "N ≥ 1"),
+        (draw(5, 3), draw(5, 4), draw(5, 3), "d = 4"),
+        (draw(5, 3) * np.nan, draw(5, 3), draw(5, 3), "NaN"),
+        (draw(5, 3), draw(1, 3), draw(5, 3), "at least 2"),
+        (draw(5, 3), draw(5, 3), draw(5, 3), "has not seen"),
+    ],
+)
+def test_invalid_input(samples, train, fresh, message):
+    with pytest.raises(MetricError, match=message):
+        memorisation_metrics(samples, train, fresh)
+
+
+def test_neighbours_invalid_input():
+    for k in (0, 6):
+        with pytest.raises(MetricError, match="1 ≤ k ≤ 5"):
+            nearest_neighbours(draw(3), draw(5), k)
+    with pytest.raises(MetricError, match="too large for float32"):
+        nearest_neighbours(draw(3) * 1e60, draw(5))

@@ -1,0 +1,74 @@
+"""The four networks of §3.2: parameter counts, shapes, ranges, and the errors of impossible sizes."""
+
+import numpy as np
+import pytest
+
+from ganvae_lib import networks
+from ganvae_lib.errors import CourseError
+from ganvae_lib.variations import VARIATIONS, build, configuration
+
+
+@pytest.mark.parametrize(
+    ("network", "count"),
+    [("generator", 79_733_249), ("discriminator", 4_305_409), ("encoder", 1_761_428), ("decoder", 139_649)],
+)
+def test_parameter_counts_of_the_report(network, count):
+    assert getattr(networks, network)().count_params() == count
+
+
+def test_shapes_and_ranges():
+    z, x = np.random.default_rng(0).standard_normal((3, 100)).astype("float32") * 9, np.zeros((3, 28, 28, 1), "float32")
+    images = np.asarray(networks.generator(hidden=(49 * 8,))(z))
+    assert images.shape == (3, 28, 28, 1) and np.abs(images).max() <= 1
+    assert networks.discriminator()(x).shape == (3, 1)
+    mu, log_var = networks.encoder()(x)
+    assert mu.shape == log_var.shape == (3, 10)
+    logits = networks.decoder()(z[:, :10])
+    assert logits.shape == (3, 28, 28, 1)
+    assert np.abs(np.asarray(networks.to_image(logits))).max() <= 1
+
+
+def test_the_discriminator_halves_four_times():
+    shapes = [layer.output.shape[1:] for layer in networks.discriminator().layers if "conv" in layer.name]
+    assert shapes == [(14, 14, 64), (7, 7, 128), (4, 4, 256), (2, 2, 512)]
+
+
+def test_to_image_is_twice_the_sigmoid_minus_one():
+    a = np.linspace(-8, 8, 33, dtype="float32")
+    np.testing.assert_allclose(np.asarray(networks.to_image(a)), 2 / (1 + np.exp(-a)) - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"hidden": (100,)}, {"grid": 5}, {"filters": (1,)}])
+def test_sizes_that_cannot_reach_28_are_refused(arguments):
+    with pytest.raises(CourseError, match="the decoder's last dense layer"):
+        networks.decoder(**arguments)
+
+
+# The generator's 79.7 million parameters take a second to build each time, so its variations are not all built here.
+@pytest.mark.parametrize(
+    "kind, name", [("vae", v) for v in VARIATIONS["vae"]] + [("gan", v) for v in ("dcgan-like", "compact")]
+)
+def test_every_variation_builds_a_model_of_28_by_28_images(kind, name):
+    model = build(kind, configuration(kind, name))
+    decode = model.decode if kind == "vae" else model
+    assert decode(np.zeros((2, model.latent_dim), "float32")).shape == (2, 28, 28, 1)
+
+
+def test_a_configuration_spells_out_the_defaults():
+    config = configuration("vae", "latent-2")
+    assert config["encoder"]["latent_dim"] == config["decoder"]["latent_dim"] == 2
+    assert config["decoder"]["hidden"] == [256, 512] and config["model"]["beta"] == 1.0
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(CourseError, match="one of gan, vae"):
+        configuration("flow")
+    with pytest.raises(CourseError, match="latent-2"):
+        configuration("vae", "latent-3")
+
+
+def test_initial_weights_are_a_function_of_the_seed():
+    def weights(seed):
+        return np.concatenate([np.ravel(w) for w in build("vae", configuration("vae", "narrow"), seed).get_weights()])
+
+    assert (weights(1) == weights(1)).all() and (weights(1) != weights(2)).any()

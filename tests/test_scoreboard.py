@@ -1,0 +1,69 @@
+"""The scoreboard reads records alone and says what is not there."""
+
+import pytest
+from test_record import make
+
+from ganvae_lib.errors import RunError
+from ganvae_lib.metrics import MetricResult
+from ganvae_lib.paper import RESULTS
+from ganvae_lib.results import find
+from ganvae_lib.scoreboard import METRICS, Scoreboard, html_table, spread
+
+DISTANCE = METRICS["pixel FD"]
+
+
+def put(folder, name, **changes):
+    (folder / name).mkdir()
+    (folder / name / "record.json").write_text(make(**changes).to_json())
+
+
+def measured(value):
+    return [MetricResult.of(DISTANCE, value, 100)]
+
+
+def test_seeds_share_a_row_with_mean_and_spread(tmp_path):
+    put(tmp_path, "a", seed=0, metrics=measured(10.0))
+    put(tmp_path, "b", seed=1, metrics=measured(14.0))
+    put(tmp_path, "c", variation="mse", metrics=measured(9.0))
+    rows = {row["run"]: row for row in Scoreboard.read(tmp_path).rows()}
+    assert rows["vae report"]["seeds"] == "2"
+    assert rows["vae report"]["pixel FD"] == "12 ± 2.828"
+    assert rows["vae mse"]["pixel FD"] == "9"
+    assert rows["vae mse"]["MNIST-classifier IS"] == "–"
+
+
+def test_runs_of_different_length_are_different_rows(tmp_path):
+    put(tmp_path, "a", epochs_done=10)
+    put(tmp_path, "b", epochs_done=20, seed=1)
+    assert [row["epochs"] for row in Scoreboard.read(tmp_path).rows()] == ["10", "20"]
+
+
+def test_the_report_stands_beside_the_longest_run(tmp_path):
+    put(tmp_path, "a", epochs_done=10, metrics=measured(30.0))
+    put(tmp_path, "b", epochs_done=20, seed=1, metrics=measured(20.0))
+    lines = {line["the report"]: line for line in Scoreboard.read(tmp_path).against_report()}
+    assert lines["VAE: FID"]["its value"] == str(RESULTS.vae_fid)
+    assert "pixel FD 20" in lines["VAE: FID"]["ours"] and lines["VAE: FID"]["after"] == "20 epochs"
+    assert lines["GAN: FID"]["ours"] == "not in results/"
+    assert all(line["comparable?"].startswith(("no", "perhaps", "yes")) for line in lines.values())
+
+
+def test_an_empty_folder_gives_the_report_alone(tmp_path):
+    assert "not in results/" in Scoreboard.read(tmp_path).to_text()
+
+
+def test_a_missing_folder_is_answered(tmp_path):
+    with pytest.raises(RunError, match="is not there"):
+        Scoreboard.read(tmp_path / "none")
+
+
+def test_a_missing_result_is_none(tmp_path):
+    assert find("nothing", tmp_path) is None
+
+
+def test_spread():
+    assert spread([]) == "–" and spread([2.0]) == "2" and spread([1.0, 3.0]) == "2 ± 1.414"
+
+
+def test_html_is_escaped():
+    assert "<td>a &lt; b</td>" in html_table([{"column": "a < b"}])

@@ -1,0 +1,171 @@
+"""Optimizer, order of the data, checkpoint files, watching. These tests run on both backends (see test_jax.py)."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from ganvae_lib import VAE, networks, training
+from ganvae_lib.errors import RunError, TrainingError
+
+X = np.zeros((10, 28, 28, 1), "float32")
+
+
+def small_vae(seed=0):
+    keras.utils.set_random_seed(seed)
+    encoder = networks.encoder(latent_dim=2, filters=(2, 2), hidden=(4, 4))
+    vae = VAE(encoder, networks.decoder(latent_dim=2, hidden=(4, 64), filters=(2, 1)), seed=seed)
+    vae.compile()
+    return vae
+
+
+def test_adam_is_keras_adam_to_rounding():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(50, 20)).astype("float32")
+    gradients = rng.normal(size=(20, 50, 20)).astype("float32") * np.geomspace(1e-4, 10, 20)[:, None, None].astype(
+        "float32"
+    )
+    ends = []
+    for optimizer in (training.adam(0.01, beta_1=0.5), keras.optimizers.Adam(0.01, beta_1=0.5)):
+        variable = keras.Variable(start)
+        optimizer.build([variable])
+        for gradient in gradients:
+            optimizer.apply([ops.convert_to_tensor(gradient)], [variable])
+        ends.append(ops.convert_to_numpy(variable.value))
+    np.testing.assert_allclose(*ends, rtol=1e-5, atol=1e-5)
+    assert np.abs(ends[0] - start).max() > 0.05
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    x = np.arange(10.0)
+
+    def order(seed, epoch):
+        batches = training.Batches(x, 5, seed, epoch)
+        return np.concatenate([batches[i][0] for i in range(len(batches))]).tolist()
+
+    assert sorted(order(0, 0)) == list(range(10))
+    assert order(0, 0) == order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_fit_walks_through_the_epochs_orders():
+    seen = []
+
+    class Watch(training.StepModel):
+        loss_names = ("loss",)
+
+    model = Watch()
+    variable = keras.Variable(0.0)
+    model.compile_players({training.adam(): [variable]}, run_eagerly=True, jit_compile=False)
+
+    def step(x):
+        seen.append(ops.convert_to_numpy(x).ravel().tolist())
+        return {"loss": 0.0}
+
+    model.step = step
+    batches = training.Batches(np.arange(6.0).reshape(6, 1), 2, seed=4)
+    model.fit(batches, epochs=5, initial_epoch=3, verbose=0, shuffle=False, callbacks=[training.Shuffle(batches)])
+    expected = [np.random.default_rng([4, epoch]).permutation(6).tolist() for epoch in (3, 4)]
+    assert np.ravel(seen).tolist() == np.ravel(expected).tolist()
+
+
+def test_the_remainder_of_an_epoch_is_left_out():
+    assert len(training.Batches(np.zeros(10), 4)) == 2
+
+
+@pytest.mark.parametrize("size", [0, -3, 11])
+def test_an_impossible_batch_size_is_answered(size):
+    with pytest.raises(TrainingError, match="between 1 and 10"):
+        training.Batches(np.zeros(10), size)
+
+
+def test_the_state_holds_weights_noise_and_optimizers_once_each():
+    vae = small_vae()
+    arrays = training.state_arrays(vae)
+    assert len(arrays) == len(vae.state_variables())
+    parameters = vae.encoder.count_params() + vae.decoder.count_params()
+    # Adam keeps two moments a parameter, a step counter and a learning rate; the noise its seed and counter.
+    assert sum(a.size for a in arrays.values()) == 3 * parameters + 2 + 2
+    assert "noise/seed_generator_state" in "\n".join(arrays)
+
+
+def test_a_checkpoint_brings_everything_back(tmp_path):
+    vae, other = small_vae(0), small_vae(1)
+    vae.fit(X + 0.5, batch_size=5, epochs=1, verbose=0)
+    training.save_arrays(tmp_path / "c.h5", training.state_arrays(vae), {"epoch": 1})
+    arrays, meta = training.load_arrays(tmp_path / "c.h5")
+    training.assign_arrays(other, arrays, "c.h5")
+    assert meta == {"epoch": 1}
+    for name, array in training.state_arrays(other).items():
+        np.testing.assert_array_equal(array, training.state_arrays(vae)[name], err_msg=name)
+
+
+def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path):
+    vae = small_vae()
+    arrays = training.state_arrays(vae)
+    name = "encoder_dense_1/kernel"
+    wrong = {key: (value + 1 if key != name else value[:1]) for key, value in arrays.items()}
+    with pytest.raises(RunError, match="belongs to another model"):
+        training.assign_arrays(vae, wrong, "x.h5")
+    for key, value in training.state_arrays(vae).items():
+        np.testing.assert_array_equal(value, arrays[key])
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.99, 0.0])
+def test_a_cut_file_is_answered_with_the_mend(tmp_path, keep):
+    path = tmp_path / "c.h5"
+    training.save_arrays(path, {"a": np.arange(5000.0)}, {})
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(RunError, match=r"damaged.*delete it; resuming takes up the newest whole checkpoint"):
+        training.load_arrays(path)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "c.h5"
+    training.save_arrays(path, {"a": np.zeros(3)}, {"epoch": 1})
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(RunError, match=r"could not be written.*make room"):
+        training.save_arrays(path, {"a": np.ones(3)}, {"epoch": 2})
+    assert training.load_arrays(path)[1] == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["c.h5"]
+
+
+def test_resuming_takes_the_rolling_checkpoint_then_the_newest_named_one(tmp_path):
+    assert training.newest_checkpoint(tmp_path) is None
+    for name in ("epoch-010.h5", "epoch-020.h5", "last.h5"):
+        (tmp_path / name).touch()
+    assert training.newest_checkpoint(tmp_path).name == "last.h5"
+    (tmp_path / "last.h5").unlink()
+    assert training.newest_checkpoint(tmp_path).name == "epoch-020.h5"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(tmp_path):
+    vae = small_vae()
+    checkpoints = training.Checkpoints(tmp_path / "checkpoints", epochs=3)
+    vae.fit(X, batch_size=5, epochs=1, verbose=0, callbacks=[training.StopOnNaN(), checkpoints])
+    kept = (tmp_path / "checkpoints" / "last.h5").read_bytes()
+    vae.decoder.layers[0].kernel.assign(vae.decoder.layers[0].kernel * np.nan)
+    with pytest.raises(TrainingError, match=r"(reconstruction|loss) became nan"):
+        vae.fit(X, batch_size=5, epochs=2, initial_epoch=1, verbose=0, callbacks=[training.StopOnNaN(), checkpoints])
+    assert (tmp_path / "checkpoints" / "last.h5").read_bytes() == kept
+
+
+def test_checkpoints_are_named_every_so_many_epochs_and_at_the_end(tmp_path):
+    vae = small_vae()
+    callback = training.Checkpoints(tmp_path / "checkpoints", epochs=5, every=2)
+    vae.fit(X, batch_size=5, epochs=5, verbose=0, callbacks=[callback])
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["epoch-002.h5", "epoch-004.h5", "epoch-005.h5", "last.h5"]
+    assert training.load_arrays(tmp_path / "checkpoints" / "epoch-002.h5")[1]["epoch"] == 2
+    rows = (tmp_path / "history.csv").read_text().splitlines()
+    assert rows[0].split(",")[:2] == ["epoch", "seconds"] and len(rows) == 6
+
+
+def test_progress_prints_a_line_an_epoch_with_the_time_left(capsys):
+    vae = small_vae()
+    vae.fit(X, batch_size=5, epochs=2, verbose=0, callbacks=[training.Progress(2)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("epoch 1/2") and "loss" in lines[0] and "min left" in lines[0]
