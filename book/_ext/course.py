@@ -1,0 +1,106 @@
+"""What the book needs beyond Jupyter Book: local MathJax, execution on demand, the list of modules on the API page."""
+
+import enum
+import os
+import pkgutil
+import re
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+# The package's name has hyphens, so it is found, not imported. MathJax 3.2.2, Apache 2.0.
+MATHJAX = files("sphinx-mathjax-offline") / "static" / "mathjax"
+MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2", "a11y", "sre", "ui"]
+
+
+def set_execution(app, config):
+    """`make book` sets GANVAE_EXECUTE=1: every chapter is executed, outputs go into the build only."""
+    if os.environ.get("GANVAE_EXECUTE") == "1":
+        config.nb_execution_mode = "force"
+
+
+def set_report_numbers(app, config):
+    """Let pages write {{ report_gan_fid }} and the like: the numbers stand in `ganvae_lib.paper` alone."""
+    from dataclasses import asdict
+
+    from ganvae_lib.paper import DECISIONS, RESULTS, TRAINING
+
+    for group, prefix in ((RESULTS, "report"), (TRAINING, "report"), (DECISIONS, "ours")):
+        for name, value in asdict(group).items():
+            config.myst_substitutions[f"{prefix}_{name}"] = f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def copy_mathjax(app, exception):
+    """Put MathJax and its fonts beside the pages, so that they need no other host."""
+    if exception or app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / "mathjax"
+    if target.exists():
+        return
+    for part in MATHJAX_PARTS:
+        source = Path(str(MATHJAX / part))
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target / part) if source.is_dir() else shutil.copy(source, target / part)
+
+
+def list_modules(app, docname, source):
+    """Replace the marker on the API page by one section for each module of the library."""
+    marker = "<!-- modules -->"
+    if marker not in source[0]:
+        return
+    import ganvae_lib
+
+    sections = []
+    for module in sorted(pkgutil.walk_packages(ganvae_lib.__path__, "ganvae_lib."), key=lambda m: m.name):
+        short = module.name.removeprefix("ganvae_lib.")
+        if any(part.startswith("_") for part in short.split(".")):
+            continue
+        # A package's members are documented where they are written, in its modules.
+        members = "   :no-members:\n" if module.ispkg else ""
+        sections.append(f"## `{short}`\n\n```{{eval-rst}}\n.. automodule:: {module.name}\n{members}```\n")
+    source[0] = source[0].replace(marker, "\n".join(sections))
+
+
+SECTION = re.compile(r"(Args|Arguments|Attributes|Returns|Raises|Yields|Example|Examples|Note|References|Usage):$")
+CODE = re.compile(r"(:[\w:]+:`[^`]+`|``.+?``|`[^`]+`)")
+
+
+def plain_docstrings(app, what, name, obj, options, lines):
+    """Let docstrings be plain text: `code` is code, an indented block is shown as it stands, | and * are themselves."""
+    out, in_section, in_block = [], False, False
+    for before, line in zip(["", *lines], lines, strict=False):
+        indented = line.startswith("    ")
+        if line and not indented:
+            in_section, in_block = bool(SECTION.match(line)), False
+        if indented and not in_section and not in_block and not before.strip():
+            in_block = True
+            out += ["::", ""]
+        if in_block:
+            out.append(line)
+            continue
+        parts = CODE.split(line)
+        for i, part in enumerate(parts):
+            if i % 2:
+                parts[i] = part if part.startswith((":", "``")) else f"`{part}`"
+            else:
+                parts[i] = re.sub(r"([|*]|(?<=\w)_(?!\w))", r"\\\1", part)
+        out.append("".join(parts))
+    lines[:] = out
+
+
+def plain_signatures(app, what, name, obj, options, signature, returns):
+    """Leave out the signature that enum.Enum gives each of its subclasses."""
+    return ("", None) if isinstance(obj, enum.EnumMeta) else None
+
+
+def setup(app):
+    """Sphinx calls this."""
+    app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it for the extension we leave out
+    app.connect("config-inited", set_execution)
+    app.connect("config-inited", set_report_numbers, priority=100)  # before MyST reads its settings
+    app.connect("source-read", list_modules)
+    app.connect("autodoc-process-docstring", plain_docstrings, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", plain_signatures)
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
