@@ -16,9 +16,13 @@ from .metrics.features import check_images
 
 
 class Baseline:
-    """`fit(x)` learns from images and returns the model; `sample(n, seed)` draws n images from it."""
+    """`fit(x)` learns from images and returns the model; `sample(n, seed)` draws n images from it.
+
+    After `fit`, `parameters` is how many numbers it has learned.
+    """
 
     name: str
+    parameters: int
 
     def fit(self, x: np.ndarray) -> Baseline:
         """Learn from images (N, 28, 28, 1) on [−1, 1], N ≥ 2."""
@@ -52,6 +56,7 @@ class IndependentPixels(Baseline):
         levels = np.rint((x + 1) * 127.5).astype(int)
         cells = (levels + 256 * np.arange(784)).ravel()
         self.counts = np.bincount(cells, minlength=784 * 256).reshape(784, 256)
+        self.parameters = 784 * 255  # 256 shares that sum to 1
         # Pixel i's cumulative counts run from n·i to n·(i + 1), so that one sorted array serves all pixels.
         self._cumulative = (self.counts.cumsum(axis=1) + n * np.arange(784)[:, None]).ravel()
 
@@ -76,6 +81,7 @@ class Gaussian(Baseline):
     def _fit(self, x):
         self.mean = x.mean(axis=0, dtype="float64")
         self.covariance = np.cov(x, rowvar=False, dtype="float64")
+        self.parameters = 784 + 784 * 785 // 2
         variances, axes = np.linalg.eigh(self.covariance)
         # The symmetric root, unlike axes · √variances, is the same whatever signs a machine gives the axes.
         self._root = (axes * np.sqrt(np.maximum(variances, 0))) @ axes.T
@@ -105,6 +111,7 @@ class PCAGaussian(Baseline):
         self.mean = x.mean(axis=0, dtype="float64")
         variances, axes = np.linalg.eigh(np.cov(x, rowvar=False, dtype="float64"))
         self.variances = np.maximum(variances[::-1][: self.k], 0)
+        self.parameters = 784 + self.k + 784 * self.k
         self.explained = self.variances.sum() / max(variances.sum(), np.finfo(float).tiny)
         axes = axes[:, ::-1][:, : self.k].T
         # Of the two signs of an axis, the one whose largest entry is positive, on every machine.
@@ -125,6 +132,7 @@ class TrainingData(Baseline):
 
     def _fit(self, x):
         self._x = x
+        self.parameters = x.size
 
     def _sample(self, n, rng):
         rounds = -(-n // self.n_fitted)

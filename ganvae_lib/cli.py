@@ -186,14 +186,16 @@ def classifier(
 
 @app.command()
 def reproduce(
-    only: Annotated[str | None, typer.Option(help="One of: gan-report, vae-report, vae-mse.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="One of: gan-report, vae-report, vae-mse, baseline-… (a wrong name lists them).")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds of each, from 0.")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = TRAINING.epochs,
     runs: Annotated[Path, typer.Option(help="Where the runs are trained, checkpoints and all.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Where they are published.")] = Path("results"),
     backend: BackendOption = None,
 ):
-    """Train the report's models at full length and publish them; stopped at any moment, it goes on where it was.
+    """Train the report's models at full length and publish them, and the baselines; stopped, it goes on where it was.
 
     Needs the full MNIST. On two CPU cores the GAN takes some ten hours for 100 epochs, the VAE less than one.
     """

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .data import MNIST, load_mnist, to_uint8
+from .baselines import BASELINES
+from .data import MNIST, load_mnist, to_uint8, to_unit_range
 from .errors import RunError
 from .metrics import (
     MetricResult,
@@ -19,7 +20,7 @@ from .metrics import (
     reconstruction_metrics,
 )
 from .paper import DECISIONS, TRAINING
-from .record import Record
+from .record import DataSource, Record, environment
 from .runs import load_run, sample
 
 WEIGHTS_LIMIT = 4_000_000  # bytes: larger weights do not go into results/
@@ -59,7 +60,7 @@ def evaluate_target(
     mnist = mnist or load_mnist()
     if target.is_dir() and (target / "record.json").exists():
         record = Record.read(target)
-        images = _samples(target, record, n, seed)
+        images = _samples(target, record, n, seed, mnist)
     else:
         record, images = None, load_images(target)
     train, test = (
@@ -156,6 +157,32 @@ def publish(run, folder, *, n: int = DECISIONS.n_evaluation_samples, seed: int =
     return Record.read(folder)
 
 
+def publish_baseline(
+    name: str, folder, *, n: int = DECISIONS.n_evaluation_samples, seed: int = 0, progress: bool = True
+) -> Record:
+    """Measure a baseline (a name in `BASELINES`) as a run is measured; its record alone goes into `folder`."""
+    from .training import BACKEND, write_text
+
+    folder, mnist = Path(folder), load_mnist()
+    model = BASELINES[name]().fit(mnist.x_train)
+    record = Record(
+        model="baseline", variation=name, configuration={}, loss="none: fitted in closed form",
+        parameters={name: model.parameters}, seed=seed, epochs=0, epochs_done=0, batch_size=None, learning_rate=None,
+        precision="float64", environment=environment(BACKEND), seconds_per_epoch=None, metrics=[],
+        data=DataSource(
+            source=mnist.source, n_train=len(mnist.x_train), n_test=len(mnist.x_test), sha256=mnist.sha256
+        ),
+    )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "record.json", record.to_json())
+    evaluate_target(folder, n=n, mnist=mnist, seed=seed, progress=progress)
+    return Record.read(folder)
+
+
+def _baseline_samples(record: Record, mnist: MNIST, n: int, seed: int) -> np.ndarray:
+    return to_unit_range(to_uint8(BASELINES[record.variation]().fit(_trained_on(record, mnist)).sample(n, seed)))
+
+
 def _snapshots(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]:
     """What the figures at the report's epochs need: samples, and of a VAE codes of the test set and reconstructions."""
     from .training import newest_checkpoint
@@ -175,8 +202,14 @@ def _snapshots(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]
     return arrays
 
 
-def _samples(folder: Path, record: Record, n: int | None, seed: int) -> np.ndarray:
-    """The stored samples of a run where they are the ones asked for, else fresh ones, then stored."""
+def _samples(folder: Path, record: Record, n: int | None, seed: int, mnist: MNIST) -> np.ndarray:
+    """The stored samples of a run where they are the ones asked for, else fresh ones, then stored.
+
+    A baseline's are drawn again: they are a function of the training images and the seed.
+    """
+    if record.model == "baseline":
+        measured = record.metrics[0].n if record.metrics else DECISIONS.n_evaluation_samples
+        return _baseline_samples(record, mnist, n or measured, seed)
     path = folder / "samples.npz"
     if path.exists():
         images = load_images(path)

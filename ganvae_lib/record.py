@@ -38,19 +38,22 @@ class Environment(_Strict):
 
 
 class Record(_Strict):
-    """One training run. `seconds_per_epoch` is the median over the epochs of the run, on `environment.hardware`."""
+    """One training run, or one baseline. `seconds_per_epoch` is the median over epochs, on `environment.hardware`.
+
+    A baseline has no epochs, and None for what belongs to training by gradients.
+    """
 
     schema_version: Literal[1] = 1
-    model: Literal["gan", "vae"]
+    model: Literal["gan", "vae", "baseline"]
     variation: str
     configuration: dict[str, dict]
     loss: str
     parameters: dict[str, int]
     seed: int = Field(ge=0)
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=0)
     epochs_done: int = Field(ge=0)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
+    batch_size: int | None = Field(ge=1)
+    learning_rate: float | None = Field(gt=0)
     precision: str
     data: DataSource
     environment: Environment

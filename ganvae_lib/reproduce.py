@@ -1,16 +1,22 @@
-"""The report's runs at full length, into `results/`: each resumable, one after the other."""
+"""The report's runs at full length, and the baselines, into `results/`: each resumable, one after the other."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from .baselines import BASELINES
 from .data import load_mnist
 from .errors import DataError, RunError
-from .evaluation import publish
+from .evaluation import publish, publish_baseline
 from .paper import TRAINING
 from .runs import train
 
 # The cheap ones first: whoever stops early has something of everything.
-RUNS = {"vae-report": ("vae", "report"), "vae-mse": ("vae", "mse"), "gan-report": ("gan", "report")}
+RUNS = {
+    **{f"baseline-{name}": ("baseline", name) for name in BASELINES},
+    "vae-report": ("vae", "report"),
+    "vae-mse": ("vae", "mse"),
+    "gan-report": ("gan", "report"),
+}
 
 
 def reproduce(
@@ -31,11 +37,15 @@ def reproduce(
         )
     for name, (kind, variation) in RUNS.items():
         for seed in range(seeds):
-            if only in (None, name):
-                folder = Path(runs) / f"{name}-seed{seed}"
+            if only not in (None, name):
+                continue
+            target = Path(results) / f"{name}-seed{seed}"
+            if kind == "baseline":
+                publish_baseline(variation, target, seed=seed)
+            else:
+                folder = Path(runs) / target.name
                 resume = (folder / "record.json").exists()
                 print(f"{folder}: {'going on' if resume else 'starting'}", flush=True)
                 train(kind, mnist, folder, variation=variation, epochs=epochs, seed=seed, resume=resume)
-                target = Path(results) / folder.name
                 publish(folder, target)
-                yield target
+            yield target

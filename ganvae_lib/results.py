@@ -44,8 +44,10 @@ class Result:
         return dict(sorted(found.items()))
 
     @property
-    def samples(self) -> np.ndarray:
-        """The stored samples (N, 28, 28), uint8: those the record's metrics were measured on."""
+    def samples(self) -> np.ndarray | None:
+        """The stored samples (N, 28, 28), uint8, those the record's metrics were measured on; a baseline keeps none."""
+        if not (self.folder / "samples.npz").exists():
+            return None
         with np.load(self.folder / "samples.npz", allow_pickle=False) as file:
             return file["x"]
 

@@ -9,15 +9,31 @@ from .paper import RESULTS
 from .results import FOLDER, all_results
 
 # Columns that are metrics, by the names that records give them.
-METRICS = {
+SAMPLES = {
     "MNIST-classifier FD": "MNIST-classifier Fréchet distance",
-    "pixel FD": "pixel Fréchet distance",
+    "MNIST-classifier KD": "MNIST-classifier kernel distance",
     "MNIST-classifier IS": "MNIST-classifier inception score",
-    "MSE [−1, 1]": "reconstruction MSE on [−1, 1]",
-    "BCE per pixel": "reconstruction BCE",
-    "ELBO": "ELBO",
+    "precision": "MNIST-classifier precision",
+    "recall": "MNIST-classifier recall",
+    "density": "MNIST-classifier density",
+    "coverage": "MNIST-classifier coverage",
+    "class entropy": "MNIST-classifier class entropy",
+    "pixel FD": "pixel Fréchet distance",
+    "copying": "pixel data-copying score",
 }
-COLUMNS = ("run", "epochs", "seeds", "parameters", "s/epoch", *METRICS)
+RECONSTRUCTION = {
+    "MSE [−1, 1]": "reconstruction MSE on [−1, 1]",
+    "MAE [−1, 1]": "reconstruction MAE on [−1, 1]",
+    "BCE per pixel": "reconstruction BCE",
+    "KL": "KL to the prior",
+    "ELBO": "ELBO",
+    "log p(x) ≥": "importance-weighted bound on log p(x)",
+    "active units": "active latent units",
+}
+METRICS = SAMPLES | RECONSTRUCTION
+COST = ("epochs", "seeds", "parameters", "s/epoch")
+COLUMNS = ("run", *COST, *METRICS)
+TABLES = {"cost": COST, "samples": tuple(SAMPLES), "reconstruction": tuple(RECONSTRUCTION)}
 ABSENT = "–"
 
 
@@ -67,7 +83,7 @@ class Scoreboard:
         for (model, variation, epochs), records in self.groups.items():
             row = {
                 "run": f"{model} {variation}",
-                "epochs": str(epochs),
+                "epochs": ABSENT if model == "baseline" else str(epochs),
                 "seeds": str(len(records)),
                 "parameters": f"{sum(records[0].parameters.values()):,}",
                 "s/epoch": spread([r.seconds_per_epoch for r in records if r.seconds_per_epoch is not None]),
@@ -76,6 +92,19 @@ class Scoreboard:
                 row[column] = spread([m.value for r in records if (m := r.metric(name))])
             rows.append(row)
         return rows
+
+    def tables(self) -> dict[str, list[dict[str, str]]]:
+        """The same in tables that fit a page, by title: each with the runs that have anything to say in it."""
+        rows = self.rows()
+        parts = {
+            title: [{column: row[column] for column in ("run", *columns)} for row in rows]
+            for title, columns in TABLES.items()
+        }
+        return {
+            title: told
+            for title, part in parts.items()
+            if (told := [row for row in part if set(list(row.values())[1:]) != {ABSENT}])
+        }
 
     def against_report(self) -> list[dict[str, str]]:
         """The report's numbers row by row: ours beside them under every name they could go by, and 'comparable?'."""
@@ -97,8 +126,8 @@ class Scoreboard:
         ]
 
     def to_text(self) -> str:
-        """Both tables for a terminal."""
-        return "\n\n".join(plain_table(rows) for rows in (self.rows(), self.against_report()) if rows)
+        """All tables for a terminal."""
+        return "\n\n".join(plain_table(rows) for rows in (*self.tables().values(), self.against_report()))
 
 
 def spread(values: list[float]) -> str:

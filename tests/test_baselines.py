@@ -109,3 +109,12 @@ def test_mistakes_are_answered_in_one_line(act, line, smooth):
     with pytest.raises(CourseError) as raised:
         act(smooth)
     assert line in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_parameters_are_the_numbers_learned(smooth):
+    assert IndependentPixels().fit(smooth).parameters == 784 * 255
+    gaussian = Gaussian().fit(smooth)
+    assert gaussian.parameters == gaussian.mean.size + np.tril(gaussian.covariance).size // 2 + 392
+    pca = PCAGaussian(7).fit(smooth)
+    assert pca.parameters == pca.mean.size + pca.variances.size + pca.components.size
+    assert TrainingData().fit(smooth).parameters == smooth.size

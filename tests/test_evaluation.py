@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganvae_lib import evaluation, load_mnist, networks, runs
-from ganvae_lib.evaluation import evaluate_target, log_likelihood_bound
+from ganvae_lib.evaluation import evaluate_target, log_likelihood_bound, publish_baseline
 from ganvae_lib.losses import bernoulli_nll
 from ganvae_lib.record import Record
 from ganvae_lib.vae import VAE
@@ -88,3 +88,13 @@ def test_training_images_handed_back_are_found_out(tmp_path):
     against_train = evaluate_target(tmp_path / "copies.npz", against="train", features=["pixels"], progress=False)
     ratio = next(r for r in against_train if r.name == "pixel nearest-training-image distance ratio")
     assert ratio.value < 1e-6 and ratio.extra["fresh"] > 0
+
+
+def test_a_baseline_is_measured_as_a_run_is_and_keeps_no_samples(tmp_path):
+    record = publish_baseline("independent-pixels", tmp_path / "b", n=150, seed=1, progress=False)
+    assert [p.name for p in (tmp_path / "b").iterdir()] == ["record.json"]
+    assert record == Record.read(tmp_path / "b") and record.parameters == {"independent-pixels": 784 * 255}
+    assert record.name == "baseline-independent-pixels-seed1" and record.epochs_done == 0
+    assert record.metric("MNIST-classifier Fréchet distance").n == 150
+    again = evaluate_target(tmp_path / "b", seed=1, progress=False)
+    assert again == record.metrics  # drawn again, the same digits

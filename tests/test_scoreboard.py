@@ -7,7 +7,7 @@ from ganvae_lib.errors import RunError
 from ganvae_lib.metrics import MetricResult
 from ganvae_lib.paper import RESULTS
 from ganvae_lib.results import find
-from ganvae_lib.scoreboard import METRICS, Scoreboard, html_table, spread
+from ganvae_lib.scoreboard import COLUMNS, METRICS, Scoreboard, html_table, spread
 
 DISTANCE = METRICS["pixel FD"]
 
@@ -30,6 +30,19 @@ def test_seeds_share_a_row_with_mean_and_spread(tmp_path):
     assert rows["vae report"]["pixel FD"] == "12 ± 2.828"
     assert rows["vae mse"]["pixel FD"] == "9"
     assert rows["vae mse"]["MNIST-classifier IS"] == "–"
+
+
+def test_a_table_holds_the_runs_that_have_something_to_say_in_it(tmp_path):
+    put(tmp_path, "a", metrics=measured(10.0))
+    put(tmp_path, "b", model="baseline", variation="gaussian", epochs=0, epochs_done=0, batch_size=None,
+        learning_rate=None, seconds_per_epoch=None, metrics=[MetricResult.of(METRICS["ELBO"], -90.0, 100)])  # fmt: skip
+    tables = Scoreboard.read(tmp_path).tables()
+    assert [row["run"] for row in tables["cost"]] == ["vae report", "baseline gaussian"]
+    assert [row["epochs"] for row in tables["cost"]] == ["30", "–"]
+    assert [row["run"] for row in tables["samples"]] == ["vae report"]
+    assert [(row["run"], row["ELBO"]) for row in tables["reconstruction"]] == [("baseline gaussian", "-90")]
+    assert sum(len(row) - 1 for row in (table[0] for table in tables.values())) == len(COLUMNS) - 1
+    assert "baseline gaussian" in Scoreboard.read(tmp_path).to_text()
 
 
 def test_runs_of_different_length_are_different_rows(tmp_path):
