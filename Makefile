@@ -17,10 +17,10 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html notebooks test lint reproduce bench
+.PHONY: help install book html notebooks test test-colab lint reproduce bench
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv and install the lock and the library (the targets below do it when needed)
 
@@ -47,6 +47,14 @@ test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in
 	$(PYTEST) --nbval chapters -n $(JOBS) --dist loadscope
 	$(BOOK) -q
 	$(PYTEST) tests/test_book.py
+
+test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versions that Colab has, in an environment of their own
+	.venv-colab/bin/python -m pytest -q --nbval chapters -n $(JOBS) --dist loadscope
+
+.venv-colab/.installed: requirements-colab.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-colab
+	.venv-colab/bin/python -m pip install -q -c requirements-colab.txt -e ".[test]" ipykernel
+	@touch $@
 
 lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the book, citations
 	$(BIN)/ruff check .
