@@ -10,6 +10,7 @@ import numpy as np
 from .baselines import BASELINES
 from .data import MNIST, load_mnist, to_uint8, to_unit_range
 from .errors import RunError
+from .latent import encode
 from .metrics import (
     MetricResult,
     evaluate_samples,
@@ -113,7 +114,7 @@ def log_likelihood_bound(
     with. The images, like each block's noise, are drawn with `seed`.
     """
     x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
-    mu, log_var = (np.asarray(part) for part in vae.encoder(x))
+    mu, log_var = encode(vae, x)
     t = ((x + 1) / 2).astype("float32").reshape(len(x), 1, -1)
 
     def log_weights(images: slice, samples: slice) -> np.ndarray:
@@ -196,8 +197,7 @@ def _snapshots(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]
         model, _ = load_run(run, epoch if epoch in named else None)
         arrays[f"samples_{epoch:03d}"] = to_uint8(sample(model, SNAPSHOT_IMAGES, seed=1))
         if record.model == "vae":
-            codes = [np.asarray(model.encoder(mnist.x_test[i : i + 500])[0]) for i in range(0, len(mnist.x_test), 500)]
-            arrays[f"codes_{epoch:03d}"] = np.concatenate(codes).astype("float16")
+            arrays[f"codes_{epoch:03d}"] = encode(model, mnist.x_test)[0].astype("float16")
             arrays[f"reconstructions_{epoch:03d}"] = to_uint8(np.asarray(model(mnist.x_test[:SNAPSHOT_IMAGES])))
     return arrays
 

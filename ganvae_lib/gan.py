@@ -4,7 +4,7 @@ from . import losses, networks
 from .errors import CourseError
 from .paper import DECISIONS
 from .quiet_keras import ops
-from .training import StepModel, adam
+from .training import StepModel, adam, value_and_gradient
 
 GENERATOR_LOSSES = {"non-saturating": losses.non_saturating_loss, "minimax": losses.minimax_loss}
 
@@ -62,7 +62,7 @@ class GAN(StepModel):
             d_value = self.minimize(d_loss, self.discriminator, self.d_optimizer)
 
         # ∂L/∂θ_G = (∂x/∂θ_G)ᵀ ∂L/∂x: the loss's gradient in the fake images, pulled back through the generator.
-        g_value, gradient = self.value_and_gradient(
+        g_value, gradient = value_and_gradient(
             lambda images: self.generator_loss(self.discriminator(images, training=True)), fake
         )
         self.g_optimizer.apply(through_generator(gradient), self.generator.trainable_variables)

@@ -62,7 +62,7 @@ class StepModel(keras.Model):
     """A model that says in `step(x)` what one round of training does; `fit` runs it on either backend.
 
     A subclass names its losses in `loss_names`, gives `step(x) -> {name: scalar}`, and calls `compile_players` from
-    `compile`. Inside `step` it uses `noise`, `minimize`, `vjp` and `value_and_gradient`.
+    `compile`. Inside `step` it uses `noise`, `minimize`, `vjp` and the function `value_and_gradient`.
     """
 
     loss_names: tuple[str, ...] = ()
@@ -137,15 +137,6 @@ class StepModel(keras.Model):
             variable.assign(value)
         return (out, aux) if has_aux else out, lambda v: pull_back(v)[0]
 
-    def value_and_gradient(self, fn, x):
-        """`fn(x)`, a scalar, and its gradient in the tensor x."""
-        if BACKEND == "tensorflow":
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(x)
-                value = fn(x)
-            return value, tape.gradient(value, x)
-        return jax.value_and_grad(fn)(x)
-
     def tracked_step(self, data):
         """`step`, with the running mean of each loss over the epoch as what `fit` reports."""
         x = data[0] if isinstance(data, (tuple, list)) else data
@@ -175,6 +166,24 @@ class StepModel(keras.Model):
             with keras.StatelessScope(state_mapping=mapping) as scope:
                 logs = self.tracked_step(data)
             return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+
+# --- gradients of anything -------------------------------------------------------------------------------------------
+
+
+def value_and_gradient(fn, x):
+    """`fn(x)`, a scalar, and its gradient in the tensor x."""
+    if BACKEND == "tensorflow":
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            value = fn(x)
+        return value, tape.gradient(value, x)
+    return jax.value_and_grad(fn)(x)
+
+
+def compiled(fn):
+    """`fn` of tensors, traced once and then run as one graph."""
+    return tf.function(fn) if BACKEND == "tensorflow" else jax.jit(fn)
 
 
 # --- the data's order ------------------------------------------------------------------------------------------------

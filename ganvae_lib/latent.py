@@ -1,0 +1,300 @@
+"""Moving about in latent space: walks, grids, codes of images, and directions that mean something.
+
+Everything takes and gives NumPy arrays; a decoder is any function from latent vectors (N, d) to images (N, 28, 28, 1):
+`vae.decode`, a GAN itself, or what a chapter makes of them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import CourseError
+
+# --- walks -----------------------------------------------------------------------------------------------------------
+
+
+def lerp(a, b, n: int) -> np.ndarray:
+    """The straight line from a to b: (1 − t) a + t b at n values of t from 0 to 1. (d,), (d,) → (n, d)."""
+    a, b = _vectors(a, b)
+    t = np.linspace(0, 1, _at_least(n, 2, "steps of a walk"))[:, None]
+    return ((1 - t) * a + t * b).astype("float32")
+
+
+def slerp(a, b, n: int) -> np.ndarray:
+    """The arc from a to b, its length going evenly from |a| to |b|. (d,), (d,) → (n, d).
+
+        (sin((1 − t) ω) â + sin(t ω) b̂) / sin ω · ((1 − t) |a| + t |b|),    cos ω = â · b̂
+
+    In many dimensions N(0, I) lives near a sphere of radius √d: the middle of a straight line between two draws is
+    shorter than any draw, the middle of the arc is not. Equal directions give the straight line; opposite ones have
+    no shortest arc, and are an error.
+
+    Source: Shoemake (1985); White (2016), arXiv:1609.04468.
+    """
+    a, b = _vectors(a, b)
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    if min(lengths) == 0:
+        raise CourseError("an arc needs two vectors that are not 0")
+    t = np.linspace(0, 1, _at_least(n, 2, "steps of a walk"))[:, None]
+    a, b = a / lengths[0], b / lengths[1]
+    # The angle from chords: arccos loses half its digits where the two directions are near each other.
+    omega = 2 * np.arctan2(np.linalg.norm(a - b), np.linalg.norm(a + b))
+    if np.pi - omega < 1e-6:
+        raise CourseError("opposite vectors have no shortest arc: take another end, or a straight line")
+    arc = (1 - t) * a + t * b if omega < 1e-6 else (np.sin((1 - t) * omega) * a + np.sin(t * omega) * b) / np.sin(omega)
+    return (arc * ((1 - t) * lengths[0] + t * lengths[1])).astype("float32")
+
+
+def traversal(z, axis: int, values) -> np.ndarray:
+    """The vector z again and again, its coordinate `axis` set to each of `values`. (d,) → (len(values), d)."""
+    z = np.array(z, dtype="float32")
+    if not 0 <= axis < len(z):
+        raise CourseError(f"axis must be between 0 and {len(z) - 1}; got {axis}")
+    walk = np.repeat(z[None], len(values), axis=0)
+    walk[:, axis] = values
+    return walk
+
+
+def plane(origin, right, up, n: int = 15, span: float = 2.0) -> np.ndarray:
+    """An n × n grid of the plane origin + s·right + t·up, s and t from −span to span, row by row from the top.
+
+    (d,), (d,), (d,) → (n·n, d): `plots.image_grid` of their images is a map of that plane.
+    """
+    origin, right = _vectors(origin, right)
+    _, up = _vectors(origin, up)
+    steps = np.linspace(-span, span, _at_least(n, 2, "steps of a grid"))
+    t, s = np.meshgrid(steps[::-1], steps, indexing="ij")
+    return (origin + s.reshape(-1, 1) * right + t.reshape(-1, 1) * up).astype("float32")
+
+
+# --- codes of images -------------------------------------------------------------------------------------------------
+
+
+def encode(vae, x, batch_size: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """The codes mu and log_var of q(z|x) for images x (N, 28, 28, 1), batch by batch. → (N, d), (N, d)."""
+    parts = [vae.encoder(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+    mu, log_var = zip(*parts, strict=True)
+    return np.concatenate([np.asarray(m) for m in mu]), np.concatenate([np.asarray(v) for v in log_var])
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What `invert` found: z (N, d), its error Σ (x − G(z))² (N,), and the errors of every restart (N, restarts)."""
+
+    z: np.ndarray
+    error: np.ndarray
+    errors: np.ndarray
+
+
+def invert(
+    generator, x, *, steps: int = 300, restarts: int = 4, learning_rate: float = 0.05, prior_weight: float = 0.0,
+    seed: int = 0, progress: Callable[[str, int, int], None] | None = None,
+) -> Inversion:  # fmt: skip
+    """The latent vectors whose images come nearest to x: what a GAN has in place of an encoder.
+
+        minimise  Σ_pixels (x − G(z))² + ½ · prior_weight · |z|²    by Adam, from `restarts` draws of N(0, I)
+
+    The problem is not convex: restarts end in different places, and the best of each image is kept. All images and
+    restarts descend at once, none touching another.
+
+    Args:
+      generator: a Keras model from z (N, d) to images in [−1, 1].
+      x: images (N, 28, 28, 1) in [−1, 1].
+      steps: of Adam.
+      restarts: starting points an image.
+      learning_rate: of Adam, in units of z.
+      prior_weight: 0 lets z go anywhere; 1 weighs it as −log N(z; 0, I) beside a pixel variance of ½.
+      seed: of the starting points.
+      progress: called with ('inversion', steps done, steps).
+
+    Source: Creswell & Bharath (2019), arXiv:1611.05644.
+    """
+    from .quiet_keras import keras, ops
+    from .training import compiled, value_and_gradient
+
+    _at_least(steps, 1, "steps of Adam")
+    _at_least(restarts, 1, "restarts")
+    x = np.asarray(x, dtype="float32")
+    d = generator.input_shape[-1]
+    start = np.random.default_rng(seed).standard_normal((len(x), restarts, d)).astype("float32")
+    targets = ops.convert_to_tensor(np.repeat(x, restarts, axis=0))
+    z = keras.Variable(start.reshape(-1, d))
+    adam = keras.optimizers.Adam(learning_rate)
+    adam.build([z])
+
+    def errors(z):
+        return ops.sum(ops.square(targets - generator(z)), axis=(1, 2, 3))
+
+    step = compiled(
+        lambda z: value_and_gradient(lambda z: ops.sum(errors(z)) + prior_weight / 2 * ops.sum(ops.square(z)), z)
+    )
+    for done in range(1, steps + 1):
+        adam.apply([step(z.value)[1]], [z])
+        if progress:
+            progress("inversion", done, steps)
+    found, error = np.asarray(z.value).reshape(start.shape), np.asarray(errors(z.value)).reshape(len(x), restarts)
+    best = error.argmin(axis=1)
+    rows = np.arange(len(x))
+    return Inversion(found[rows, best], error[rows, best], error)
+
+
+# --- attributes, measured from pixels --------------------------------------------------------------------------------
+
+
+def thickness(x) -> np.ndarray:
+    """Stroke thickness in pixels of images (N, 28, 28, 1): 4 × the mean distance from ink to its edge. → (N,).
+
+    Across a straight stroke of width w that distance rises evenly from 0 to w/2 and falls again: its mean is w/4.
+    Images are enlarged fourfold and cut at half ink first; an image with no ink has thickness 0.
+    """
+    from scipy import ndimage
+
+    found = []
+    for image in _ink(x):
+        stroke = ndimage.zoom(image, 4, order=1, mode="grid-constant", grid_mode=True) > 0.5
+        # In cells of ¼ pixel, from a cell's middle to that of the next cell outside: half a cell beyond the edge.
+        inside = ndimage.distance_transform_edt(np.pad(stroke, 1))[1:-1, 1:-1][stroke] - 0.5
+        found.append(inside.mean() if inside.size else 0.0)
+    return np.array(found)
+
+
+def slant(x) -> np.ndarray:
+    """Slant in degrees of images (N, 28, 28, 1), positive to the right: arctan of the shear that uprights them. → (N,).
+
+    tan = −μ₁₁ / μ₀₂ with the ink's central moments, rows counted downwards. 0 where there is no height of ink.
+    """
+    return np.degrees(np.arctan(_shear(_ink(x))[0]))
+
+
+def width(x) -> np.ndarray:
+    """Width in pixels of images (N, 28, 28, 1) once made upright: √12 × the standard deviation across. → (N,).
+
+    √12 σ is the width of an evenly inked bar.
+    """
+    return np.sqrt(12 * _shear(_ink(x))[1])
+
+
+ATTRIBUTES: Mapping[str, Callable] = {"thickness": thickness, "slant": slant, "width": width}
+
+
+# --- directions ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A hyperplane in latent space that parts images with more of an attribute from those with less.
+
+    `normal` (d,) has length 1 and points to more; `accuracy` is the share of held-out codes on their right side.
+    """
+
+    name: str
+    normal: np.ndarray
+    intercept: float
+    accuracy: float
+    n: int
+
+    def walk(self, z, distances) -> np.ndarray:
+        """The walk z + t · normal, t in `distances`. (d,) → (len(distances), d)."""
+        return (np.asarray(z) + np.asarray(distances, dtype=float)[:, None] * self.normal).astype("float32")
+
+    def without(self, *others: "Direction") -> "Direction":
+        """The part of this direction that leaves the attributes of `others` alone: its projection off their normals.
+
+        Source: Shen et al. (2020), §3.3, 'conditional manipulation'.
+        """
+        basis = np.linalg.qr(np.stack([o.normal for o in others], axis=1))[0]
+        rest = self.normal - basis @ (basis.T @ self.normal)
+        if np.linalg.norm(rest) < 1e-6:
+            raise CourseError(f"nothing of '{self.name}' is left without {', '.join(o.name for o in others)}")
+        name = f"{self.name} without {', '.join(o.name for o in others)}"
+        return Direction(name, rest / np.linalg.norm(rest), 0.0, self.accuracy, self.n)
+
+
+def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
+    """The direction of an attribute with `values` (N,) in latent `codes` (N, d), in the manner of InterFaceGAN.
+
+    The upper and the lower third of the values are told apart by a linear support vector machine (scikit-learn),
+    fitted to 70 % of them; its accuracy is that on the rest. The middle third says little and is left out.
+
+    Raises:
+      CourseError: fewer than 30 codes, shapes that do not match, or values that are all alike.
+
+    Source: Shen et al. (2020), Interpreting the latent space of GANs, §3.2.
+    """
+    from sklearn.model_selection import train_test_split
+    from sklearn.svm import LinearSVC
+
+    codes, values = np.asarray(codes, dtype=float), np.asarray(values, dtype=float)
+    if codes.ndim != 2 or values.shape != codes.shape[:1] or len(codes) < 30:
+        raise CourseError(f"codes (N, d) and values (N,) with N ≥ 30 are needed, not {codes.shape} and {values.shape}")
+    low, high = np.quantile(values, [1 / 3, 2 / 3])
+    kept = (values <= low) | (values >= high)
+    labels = values[kept] >= high
+    if low == high or labels.all():
+        raise CourseError(f"the values of '{name}' are all alike: there is no direction to find")
+    fit_x, test_x, fit_y, test_y = train_test_split(
+        codes[kept], labels, test_size=0.3, random_state=seed, stratify=labels
+    )
+    machine = LinearSVC(random_state=seed, dual=False).fit(fit_x, fit_y)
+    length = np.linalg.norm(machine.coef_)
+    return Direction(
+        name, machine.coef_[0] / length, float(machine.intercept_[0] / length),
+        float(machine.score(test_x, test_y)), int(kept.sum()),
+    )  # fmt: skip
+
+
+def effects(decode, z, directions, attributes: Mapping[str, Callable] = ATTRIBUTES, step: float = 1.0) -> np.ndarray:
+    """What a step along each direction does to each attribute. → (directions, attributes).
+
+    The mean change from −step to +step, each column in its attribute's own unit. A diagonal matrix means directions
+    that are disentangled.
+
+    Args:
+      decode: latent vectors (N, d) → images.
+      z: where to start from, (N, d).
+      directions: `Direction`s, or unit vectors (d,).
+      attributes: name → function of images.
+      step: half the length of the step.
+    """
+    z = np.asarray(z, dtype=float)
+    rows = []
+    for one in directions:
+        move = step * np.asarray(getattr(one, "normal", one), dtype=float)
+        more, less = (np.asarray(decode((z + sign * move).astype("float32"))) for sign in (1, -1))
+        rows.append([float(np.mean(measure(more) - measure(less))) for measure in attributes.values()])
+    return np.array(rows)
+
+
+def _ink(x) -> np.ndarray:
+    """Images (N, 28, 28, 1) in [−1, 1] → ink (N, 28, 28) in [0, 1]."""
+    x = np.asarray(x, dtype=float)
+    if x.ndim != 4 or x.shape[1:] != (28, 28, 1) or not np.isfinite(x).all():
+        raise CourseError(f"images must be finite and (N, 28, 28, 1) on [−1, 1], not {x.shape}")
+    return np.clip((x[..., 0] + 1) / 2, 0, 1)
+
+
+def _shear(ink) -> tuple[np.ndarray, np.ndarray]:
+    """(tan of the slant, variance across once upright) of each image, from its central moments."""
+    mass = np.maximum(ink.sum(axis=(1, 2)), 1e-12)
+    at = np.arange(28.0)
+    row, column = (np.einsum(f"nij,{i}->n", ink, at) / mass for i in "ij")
+    down, right = at - row[:, None], at - column[:, None]
+    m11 = np.einsum("nij,ni,nj->n", ink, down, right) / mass
+    m02 = np.einsum("nij,ni->n", ink, down**2) / mass
+    m20 = np.einsum("nij,nj->n", ink, right**2) / mass
+    shear = m11 / np.maximum(m02, 1e-12)
+    return -shear, np.maximum(m20 - shear * m11, 0)
+
+
+def _vectors(a, b) -> tuple[np.ndarray, np.ndarray]:
+    a, b = (np.asarray(v, dtype=float) for v in (a, b))
+    if a.ndim != 1 or a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise CourseError(f"two finite vectors of the same length are needed, not {a.shape} and {b.shape}")
+    return a, b
+
+
+def _at_least(n: int, least: int, what: str) -> int:
+    if n < least:
+        raise CourseError(f"{what} must be {least} or more; got {n}")
+    return n
