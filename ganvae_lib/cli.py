@@ -141,6 +141,22 @@ def publish(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A folder of results/ that keeps weights.")],
+    to: Annotated[Path, typer.Option(help="The folder for NAME.js and NAME.png.")] = Path("book/_static/models"),
+    name: Annotated[str | None, typer.Option(help="What pages call the model. Default: gan or vae.")] = None,
+    backend: BackendOption = None,
+):
+    """Write a run's decoder as a script that the book's explorers run in the page, and the picture in its stead."""
+    _use(backend)
+    from .export import export as write
+
+    told = write(run, to, name=name)
+    size = (to / f"{told['name']}.js").stat().st_size
+    print(f"{to / told['name']}.js: the decoder of {told['run']} after {told['epochs']} epochs, {size:,} bytes")
+
+
+@app.command()
 def sample(
     run: RunFolder,
     n: Annotated[int, typer.Option(min=1, help="How many images.")] = TRAINING.n_sample_images,

