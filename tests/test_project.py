@@ -166,6 +166,12 @@ def test_there_are_chapters():
 
 
 @each_chapter
+def test_the_readme_leads_to_each_chapter_and_to_no_other(name):
+    linked = re.findall(r"/blob/main/chapters/(\w+\.ipynb)", (ROOT / "README.md").read_text())
+    assert name in linked and set(linked) <= set(CHAPTERS)
+
+
+@each_chapter
 def test_first_code_cell_is_the_install_cell(name):
     first = code_cells(name)[0]
     assert first.source == INSTALL_CELL
