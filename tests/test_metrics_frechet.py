@@ -41,6 +41,7 @@ def pair(kind, d=8, n=32):
         "full rank": (x, y + 0.1),
         "rank d/4": (low_x, low_y),
         "rank d/4 against full": (low_x, y),
+        "rank 16 of 64": tuple(rng.normal(size=(24, 16)) @ rng.normal(size=(16, 64)) for _ in "xy"),
         "identical": (x, x),
         "identical, rank d/4": (low_x, low_x),
         "dead columns": (np.maximum(x, 0) * dead, np.maximum(y, 0) * dead),
@@ -58,7 +59,7 @@ def pair(kind, d=8, n=32):
 
 
 KINDS = [
-    "full rank", "rank d/4", "rank d/4 against full", "identical", "identical, rank d/4", "dead columns",
+    "full rank", "rank d/4", "rank d/4 against full", "rank 16 of 64", "identical", "identical, rank d/4", "dead columns",
     "no column alive in both", "condition 1e16", "condition 1e16, turned", "condition 1e16 against full",
     "duplicate columns", "N = 32 < d = 256", "times 1e6", "times 1e-6", "mean / std 1e6", "mean / std 1e6, rank d/4",
 ]  # fmt: skip
