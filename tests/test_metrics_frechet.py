@@ -59,7 +59,8 @@ def pair(kind, d=8, n=32):
 
 
 KINDS = [
-    "full rank", "rank d/4", "rank d/4 against full", "rank 16 of 64", "identical", "identical, rank d/4", "dead columns",
+    "full rank", "rank d/4", "rank d/4 against full", "rank 16 of 64", "identical", "identical, rank d/4",
+    "dead columns",
     "no column alive in both", "condition 1e16", "condition 1e16, turned", "condition 1e16 against full",
     "duplicate columns", "N = 32 < d = 256", "times 1e6", "times 1e-6", "mean / std 1e6", "mean / std 1e6, rank d/4",
 ]  # fmt: skip
