@@ -11,7 +11,7 @@ _HOME = {
     "load_mnist": "data",
     "GAN": "gan",
     "VAE": "vae",
-    "train": "training",
+    "train": "runs",
     "load_run": "runs",
     "Record": "record",
 }

@@ -94,6 +94,14 @@ def test_version_is_the_same_everywhere():
     assert PYPROJECT["project"]["version"] == ganvae_lib.__version__ == citation["version"]
 
 
+def test_every_name_that_the_library_offers_is_there():
+    import ganvae_lib
+    from ganvae_lib.runs import train
+
+    assert all(getattr(ganvae_lib, name) for name in ganvae_lib.__all__)
+    assert ganvae_lib.train is train
+
+
 def test_repository_address_is_the_same_everywhere():
     url = CONFIG["repository"]["url"]
     assert f"git clone -q --depth 1 {url}" in INSTALL_CELL
@@ -235,11 +243,13 @@ def test_every_exercise_has_a_collapsed_solution(name):
 
 
 @each_chapter
-def test_every_figure_has_alt_text(name):
+def test_every_figure_has_alt_text_and_a_caption(name):
     for number, cell in enumerate(CHAPTERS[name].cells):
         if any(kind.startswith("image/") for out in cell.get("outputs", []) for kind in out.get("data", {})):
-            alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+            told = cell.metadata.get("mystnb", {})
+            alt, caption = told.get("image", {}).get("alt", ""), told.get("figure", {}).get("caption", "")
             assert len(alt) > 20, f"cell {number} draws a figure: say what it shows in metadata mystnb.image.alt"
+            assert len(caption) > 20, f"cell {number} draws a figure: give it a caption in metadata mystnb.figure"
 
 
 @each_chapter

@@ -1,6 +1,7 @@
 """Explorers are set, and what they show is what the decoder says: no test here only looks that something runs."""
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -42,6 +43,17 @@ def test_sliders_decode_what_they_say():
     np.testing.assert_allclose(explorer.pixels, decode([[0.5, 2, -1]]), atol=1e-6)
     explorer.state = {"z1": -4, "z3": 0.25}
     np.testing.assert_array_equal(shown(explorer), to_uint8(decode(np.float32([[-4, 2, 0.25]])))[0])
+
+
+def test_the_report_s_decoder_is_redrawn_within_a_tenth_of_a_second():
+    vae = VAE(networks.encoder(), networks.decoder())
+    explorer = slider_explorer(vae.decode, vae.latent_dim)
+    times = []
+    for value in np.linspace(-1, 1, 11):
+        began = time.perf_counter()
+        explorer.state = {"z1": float(value)}
+        times.append(time.perf_counter() - began)
+    assert np.median(times) <= 0.1
 
 
 def test_setting_the_state_draws_once():
