@@ -13,13 +13,15 @@ SAMPLES = {
     "MNIST-classifier FD": "MNIST-classifier Fréchet distance",
     "MNIST-classifier KD": "MNIST-classifier kernel distance",
     "MNIST-classifier IS": "MNIST-classifier inception score",
+    "class entropy": "MNIST-classifier class entropy",
+    "pixel FD": "pixel Fréchet distance",
+    "copying": "pixel data-copying score",
+}
+COVERAGE = {
     "precision": "MNIST-classifier precision",
     "recall": "MNIST-classifier recall",
     "density": "MNIST-classifier density",
     "coverage": "MNIST-classifier coverage",
-    "class entropy": "MNIST-classifier class entropy",
-    "pixel FD": "pixel Fréchet distance",
-    "copying": "pixel data-copying score",
 }
 RECONSTRUCTION = {
     "MSE [−1, 1]": "reconstruction MSE on [−1, 1]",
@@ -30,10 +32,15 @@ RECONSTRUCTION = {
     "log p(x) ≥": "importance-weighted bound on log p(x)",
     "active units": "active latent units",
 }
-METRICS = SAMPLES | RECONSTRUCTION
+METRICS = SAMPLES | COVERAGE | RECONSTRUCTION
 COST = ("epochs", "seeds", "parameters", "s/epoch")
 COLUMNS = ("run", *COST, *METRICS)
-TABLES = {"cost": COST, "samples": tuple(SAMPLES), "reconstruction": tuple(RECONSTRUCTION)}
+TABLES = {
+    "cost": COST,
+    "samples": tuple(SAMPLES),
+    "what the samples cover": tuple(COVERAGE),
+    "reconstruction": tuple(RECONSTRUCTION),
+}
 ABSENT = "–"
 
 

@@ -33,7 +33,7 @@ def test_seeds_share_a_row_with_mean_and_spread(tmp_path):
 
 
 def test_a_table_holds_the_runs_that_have_something_to_say_in_it(tmp_path):
-    put(tmp_path, "a", metrics=measured(10.0))
+    put(tmp_path, "a", metrics=[*measured(10.0), MetricResult.of(METRICS["recall"], 0.5, 100)])
     put(tmp_path, "b", model="baseline", variation="gaussian", epochs=0, epochs_done=0, batch_size=None,
         learning_rate=None, seconds_per_epoch=None, metrics=[MetricResult.of(METRICS["ELBO"], -90.0, 100)])  # fmt: skip
     tables = Scoreboard.read(tmp_path).tables()
