@@ -66,6 +66,8 @@ class Decisions:
     # 12,544 = 7 x 7 x 256, and 512 = 8 x 8 x 8: the shapes from which two doublings reach the image.
     generator_grid: int = 7
     decoder_grid: int = 8
+    # Kept besides every tenth epoch: a model changes most at first.
+    early_checkpoints: tuple[int, ...] = (1, 2, 5)
     # Enough that the Fréchet distance's bias in N is small beside the differences shown.
     n_evaluation_samples: int = 10_000
 

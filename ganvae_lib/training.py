@@ -295,7 +295,7 @@ def assign_arrays(model, arrays, path, weights_only=False):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Each epoch a rolling checkpoint and `history.csv`; every `every` epochs and at the end a named one.
+    """Each epoch a rolling checkpoint and `history.csv`; early, every `every` epochs and at the end a named one.
 
     A checkpoint holds everything that a resume needs: weights, both optimizers, the noise counter, the history.
     """
@@ -315,7 +315,7 @@ class Checkpoints(keras.callbacks.Callback):
         arrays, meta = state_arrays(self.model), {"epoch": done, "history": self.history}
         save_arrays(self.folder / "last.h5", arrays, meta)
         write_history(self.folder.parent / "history.csv", self.history)
-        if done % self.every == 0 or done == self.epochs:
+        if done % self.every == 0 or done in (*DECISIONS.early_checkpoints, self.epochs):
             named = self.folder / f"epoch-{done:03d}.h5"
             named.unlink(missing_ok=True)
             try:

@@ -16,6 +16,13 @@ def _latent(d):
     return {"encoder": {"latent_dim": d}, "decoder": {"latent_dim": d}}
 
 
+def _compact(d):
+    return {
+        "generator": {"latent_dim": d, "hidden": (7 * 7 * 64,), "filters": (32, 1)},
+        "discriminator": {"filters": (32, 64, 128)},
+    }
+
+
 # "model" holds arguments of GAN or VAE, the other keys arguments of the network of that name.
 VARIATIONS = {
     "gan": {
@@ -25,8 +32,11 @@ VARIATIONS = {
         # One dense layer to 7×7×128, as DCGAN has it: no 12,544-unit layer, 1.0 million parameters instead of 79.7.
         "dcgan-like": {"generator": {"hidden": (7 * 7 * 128,)}},
         "two-layer-discriminator": {"discriminator": {"filters": (64, 128)}},
-        # Small enough to run live in a page; not the report's.
-        "compact": {"generator": {"latent_dim": 10, "hidden": (7 * 7 * 32,), "filters": (32, 1)}},
+        # Both players small, so that the generator runs live in a page and both are kept in results/; not the report's.
+        **{
+            f"compact{name}": _compact(d)
+            for name, d in {"": 10, "-latent-2": 2, "-latent-50": 50, "-latent-100": 100}.items()
+        },
     },
     "vae": {
         "report": {},

@@ -34,7 +34,14 @@ def finished(tmp_path_factory):
 
 def test_a_run_folder_holds_what_it_promises(finished):
     names = {str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file()}
-    assert names == {"record.json", "history.csv", "weights.h5", "checkpoints/last.h5", "checkpoints/epoch-002.h5"}
+    assert names == {
+        "record.json",
+        "history.csv",
+        "weights.h5",
+        "checkpoints/last.h5",
+        "checkpoints/epoch-001.h5",
+        "checkpoints/epoch-002.h5",
+    }
     record = Record.read(finished)
     assert (record.model, record.variation, record.epochs, record.epochs_done) == ("vae", "narrow", 2, 2)
     assert record.data.n_train == 128 and record.seconds_per_epoch > 0 and record.metrics == []

@@ -158,7 +158,7 @@ def test_checkpoints_are_named_every_so_many_epochs_and_at_the_end(tmp_path):
     callback = training.Checkpoints(tmp_path / "checkpoints", epochs=5, every=2)
     vae.fit(X, batch_size=5, epochs=5, verbose=0, callbacks=[callback])
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
-    assert names == ["epoch-002.h5", "epoch-004.h5", "epoch-005.h5", "last.h5"]
+    assert names == ["epoch-001.h5", "epoch-002.h5", "epoch-004.h5", "epoch-005.h5", "last.h5"]
     assert training.load_arrays(tmp_path / "checkpoints" / "epoch-002.h5")[1]["epoch"] == 2
     rows = (tmp_path / "history.csv").read_text().splitlines()
     assert rows[0].split(",")[:2] == ["epoch", "seconds"] and len(rows) == 6
