@@ -5,6 +5,7 @@ import pytest
 
 from ganvae_lib import networks
 from ganvae_lib.errors import CourseError
+from ganvae_lib.training import value_and_gradient
 from ganvae_lib.variations import VARIATIONS, build, configuration
 
 
@@ -31,6 +32,28 @@ def test_shapes_and_ranges():
 def test_the_discriminator_halves_four_times():
     shapes = [layer.output.shape[1:] for layer in networks.discriminator().layers if "conv" in layer.name]
     assert shapes == [(14, 14, 64), (7, 7, 128), (4, 4, 256), (2, 2, 512)]
+
+
+@pytest.mark.parametrize("kernel, strides, size", [(5, 2, 4), (5, 2, 3), (3, 2, 4), (3, 1, 2), (5, 2, 1)])
+def test_a_tiny_convolution_is_keras_own(kernel, strides, size):
+    x = np.random.default_rng(0).standard_normal((3, size, size, 6)).astype("float32")
+    plain = networks.layers.Conv2D(7, kernel, strides, "same")
+    tiny = networks.TinyConv2D(7, kernel, strides, "same")
+    plain(x), tiny(x)
+    weights = [plain.get_weights()[0], np.arange(7, dtype="float32")]
+    plain.set_weights(weights), tiny.set_weights(weights)
+    np.testing.assert_allclose(np.asarray(tiny(x)), np.asarray(plain(x)), atol=1e-5)
+
+    def gradient(layer):
+        square = lambda v: networks.keras.ops.sum(layer(v) ** 2)  # noqa: E731
+        return np.asarray(value_and_gradient(square, networks.keras.ops.convert_to_tensor(x))[1])
+
+    np.testing.assert_allclose(gradient(tiny), gradient(plain), atol=1e-3)
+
+
+def test_the_tiny_convolution_is_the_discriminators_last_and_nobody_elses():
+    kinds = [type(layer).__name__ for layer in networks.discriminator().layers if "conv" in layer.name]
+    assert kinds == ["Conv2D", "Conv2D", "Conv2D", "TinyConv2D"]
 
 
 def test_to_image_is_twice_the_sigmoid_minus_one():
