@@ -130,21 +130,24 @@ def publish(
     to: Annotated[Path, typer.Option(help="The folder in results/.")],
     n: Annotated[int, typer.Option(min=2, help="Samples to store.")] = DECISIONS.n_evaluation_samples,
     seed: SeedOption = 0,
+    weights: Annotated[bool, typer.Option(help="Keep the weights, in float16, where they fit in 4 MB.")] = True,
     backend: BackendOption = None,
 ):
     """Bring a run into results/ in small, measured on what is kept: record, history, samples, snapshots, weights."""
     _use(backend)
     from .evaluation import publish as bring
 
-    record = bring(run, to, n=n, seed=seed)
+    record = bring(run, to, n=n, seed=seed, weights=weights)
     print(f"{to}: {record.name}, {record.epochs_done} epochs, {len(record.metrics)} metrics of {n:,} samples")
 
 
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A folder of results/ that keeps weights.")],
-    to: Annotated[Path, typer.Option(help="The folder for NAME.js and NAME.png.")] = Path("book/_static/models"),
-    name: Annotated[str | None, typer.Option(help="What pages call the model. Default: gan or vae.")] = None,
+    to: Annotated[Path, typer.Option(help="The folder for NAME.js, NAME.png and their like.")] = Path(
+        "book/_static/models"
+    ),
+    name: Annotated[str | None, typer.Option(help="What pages call the model. Default: vae, gan-compact, …")] = None,
     backend: BackendOption = None,
 ):
     """Write a run's decoder as a script that the book's explorers run in the page, and the picture in its stead."""
@@ -152,8 +155,9 @@ def export(
     from .export import export as write
 
     told = write(run, to, name=name)
-    size = (to / f"{told['name']}.js").stat().st_size
-    print(f"{to / told['name']}.js: the decoder of {told['run']} after {told['epochs']} epochs, {size:,} bytes")
+    print(f"the decoder of {told['run']} after {told['epochs']} epochs")
+    for path in sorted(to.glob(f"{told['name']}.*")):
+        print(f"{path}: {path.stat().st_size:,} bytes")
 
 
 @app.command()
@@ -203,22 +207,28 @@ def classifier(
 @app.command()
 def reproduce(
     only: Annotated[
-        str | None, typer.Option(help="One of: gan-report, vae-report, vae-mse, baseline-… (a wrong name lists them).")
+        str | None,
+        typer.Option(help="A run, or the beginning of several: vae-report, design/vae … (a wrong name lists them)."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds of each, from 0.")] = 1,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run.")] = TRAINING.epochs,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many seeds of each, from 0. Default: the run's own.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run. Default: the run's own.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Precision of the arithmetic. Default: float32.")] = None,
     runs: Annotated[Path, typer.Option(help="Where the runs are trained, checkpoints and all.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Where they are published.")] = Path("results"),
     backend: BackendOption = None,
 ):
-    """Train the report's models at full length and publish them, and the baselines; stopped, it goes on where it was.
+    """Train and publish all runs of the course: the report's at full length, the designs, the baselines.
 
-    Needs the full MNIST. On two CPU cores the GAN takes some ten hours for 100 epochs, the VAE less than one.
+    Stopped, it goes on where it was; what is published is not done again. Needs the full MNIST. On two CPU cores the
+    report's GAN takes some ten hours for 100 epochs, its VAE less than one.
     """
     _use(backend)
     from .reproduce import reproduce as run_all
 
-    for folder in run_all(only=only, seeds=seeds, epochs=epochs, runs=runs, results=results):
+    chosen = precision.value if precision else None
+    for folder in run_all(only=only, seeds=seeds, epochs=epochs, precision=chosen, runs=runs, results=results):
         print(folder)
 
 

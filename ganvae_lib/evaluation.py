@@ -10,7 +10,7 @@ import numpy as np
 from .baselines import BASELINES
 from .data import MNIST, load_mnist, to_uint8, to_unit_range
 from .errors import RunError
-from .latent import encode
+from .latent import encode, image_decoder, invert
 from .metrics import (
     MetricResult,
     evaluate_samples,
@@ -26,6 +26,9 @@ from .runs import load_run, sample
 
 WEIGHTS_LIMIT = 4_000_000  # bytes: larger weights do not go into results/
 SNAPSHOT_IMAGES = 64
+DECODER_LIMIT = 100_000  # parameters: a decoder or generator this small is inverted, and kept at each figure's epoch
+MAP_IMAGES = 2_000  # test images whose codes are kept with it
+INVERTED_IMAGES, INVERSION_STEPS, INVERSION_STARTS = 100, 200, 4
 IW_IMAGES, IW_SAMPLES = 2_000, 100  # of the bound on log p(x): N images, K samples of z for each
 
 
@@ -37,12 +40,14 @@ def evaluate_target(
     features: Sequence[str] = ("mnist", "pixels"),
     seed: int = 0,
     mnist: MNIST | None = None,
+    model=None,
     progress: bool = True,
 ) -> list[MetricResult]:
     """All metrics of a run folder, a `.npz` of images or a folder of PNGs against real digits.
 
     A run's record keeps the results. Its stored samples are measured where they are of the same N, seed and epoch;
-    otherwise samples are drawn and stored beside the record.
+    otherwise samples are drawn and stored beside the record. What needs the model itself (reconstruction, bounds) is
+    measured where its weights are at hand; where they were too large to keep, the record's figures stay as they are.
 
     Args:
       target: the folder or file.
@@ -51,6 +56,7 @@ def evaluate_target(
       features: names of feature networks ('mnist', 'pixels', 'inception').
       seed: of the samples and of every draw.
       mnist: the real digits; `load_mnist()` where not given.
+      model: the run's model, where its folder does not keep the weights.
       progress: show how far it is.
 
     Raises:
@@ -75,14 +81,27 @@ def evaluate_target(
             images, reference, networks, seed, reference=name, floor_images=floor_images, floor=floor,
             train_images=seen, train=f"training images of {_short(mnist)}", progress=show,
         )  # fmt: skip
-        if record is not None and record.model == "vae" and (target / "weights.h5").exists():
-            vae = load_run(target)[0]
-            results += reconstruct(vae, reference, reference_name=name, seed=seed)
-            results.append(log_likelihood_bound(vae, reference, reference_name=name, seed=seed, progress=show))
+        if record is not None:
+            model = load_run(target)[0] if (target / "weights.h5").exists() else model
+            if model is None:
+                results += [metric for metric in record.metrics if metric.feature_network is None]
+            else:
+                results += _of_model(model, record, reference, name, seed, show)
     if record is not None:
         from .training import write_text
 
         write_text(target / "record.json", record.model_copy(update={"metrics": results}).to_json())
+    return results
+
+
+def _of_model(model, record: Record, x: np.ndarray, name: str, seed: int, progress) -> list[MetricResult]:
+    """What is measured on the model itself, not on its samples."""
+    results = []
+    if record.model == "vae":
+        results += reconstruct(model, x, reference_name=name, seed=seed)
+        results.append(log_likelihood_bound(model, x, reference_name=name, seed=seed, progress=progress))
+    if _is_small(record):
+        results.append(inversion(model, x, reference_name=name, seed=seed, progress=progress))
     return results
 
 
@@ -130,10 +149,42 @@ def log_likelihood_bound(
     )
 
 
-def publish(run, folder, *, n: int = DECISIONS.n_evaluation_samples, seed: int = 0, progress: bool = True) -> Record:
+def inversion(
+    model, x: np.ndarray, *, reference_name: str, n: int = INVERTED_IMAGES, seed: int = 0, progress=None
+) -> MetricResult:
+    """The error that is left when `n` of the images x are searched for in what the model can draw (`latent.invert`).
+
+    A GAN has no other way from a picture to a z. Of a VAE, `extra["encoder"]` is the error of the same images through
+    z = mu. The images and the starting points are drawn with `seed`, so two models are asked for the same images.
+    """
+    x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
+    found = invert(
+        image_decoder(model), x, steps=INVERSION_STEPS, restarts=INVERSION_STARTS, seed=seed, progress=progress
+    )
+    mse = found.error.astype(float) / x[0].size
+    extra = {"steps": INVERSION_STEPS, "starts": INVERSION_STARTS}
+    if hasattr(model, "encoder"):
+        extra["encoder"] = float(np.mean((x - np.asarray(model(x))) ** 2, dtype="float64"))
+    return MetricResult.of(
+        "inversion MSE on [−1, 1]", float(mse.mean()), len(x), unit="per pixel", better="lower",
+        spread=float(mse.std(ddof=1) / np.sqrt(len(x))), spread_kind="standard error", pixel_range=(-1.0, 1.0),
+        reference=reference_name, seed=seed, extra=extra,
+    )  # fmt: skip
+
+
+def publish(
+    run,
+    folder,
+    *,
+    n: int = DECISIONS.n_evaluation_samples,
+    seed: int = 0,
+    weights: bool = True,
+    progress: bool = True,
+) -> Record:
     """Bring a run into `folder` in small: record, history, samples, snapshots, float16 weights where they fit.
 
-    Everything in the record is measured on what `folder` holds, so that anyone can measure it again.
+    With weights, everything in the record is measured on what `folder` holds, so that anyone can measure it again.
+    Without (`weights=False`, or more than 4 MB of them), what is measured on the model itself is measured once, here.
 
     Raises:
       RunError: `run` holds no trained run, or `folder` is the run itself.
@@ -145,16 +196,20 @@ def publish(run, folder, *, n: int = DECISIONS.n_evaluation_samples, seed: int =
         raise RunError(f"{run} cannot be published into itself: choose another folder")
     model, record = load_run(run)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: array.astype("float16") for name, array in state_arrays(model, weights_only=True).items()}
-    if sum(array.nbytes for array in weights.values()) <= WEIGHTS_LIMIT:
-        save_arrays(folder / "weights.h5", weights, {"epoch": record.epochs_done, "stored as": "float16"})
-        assign_arrays(model, weights, folder / "weights.h5", weights_only=True)
+    (folder / "weights.h5").unlink(missing_ok=True)
+    small = {name: array.astype("float16") for name, array in state_arrays(model, weights_only=True).items()}
+    if weights and sum(array.nbytes for array in small.values()) <= WEIGHTS_LIMIT:
+        save_arrays(folder / "weights.h5", small, {"epoch": record.epochs_done, "stored as": "float16"})
+        assign_arrays(model, small, folder / "weights.h5", weights_only=True)
     shutil.copy(run / "history.csv", folder / "history.csv")
     write_text(folder / "record.json", record.model_copy(update={"metrics": []}).to_json())
     _store(folder, sample(model, n, seed), seed, record.epochs_done)
     mnist = load_mnist()
-    np.savez_compressed(folder / "snapshots.npz", **_snapshots(run, record, mnist))
-    evaluate_target(folder, mnist=mnist, seed=seed, progress=progress)
+    arrays = _snapshots(run, record, mnist)
+    if weights:
+        arrays |= _small_decoders(run, record, mnist)
+    np.savez_compressed(folder / "snapshots.npz", **arrays)
+    evaluate_target(folder, mnist=mnist, model=model, seed=seed, progress=progress)
     return Record.read(folder)
 
 
@@ -199,6 +254,32 @@ def _snapshots(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]
         if record.model == "vae":
             arrays[f"codes_{epoch:03d}"] = encode(model, mnist.x_test)[0].astype("float16")
             arrays[f"reconstructions_{epoch:03d}"] = to_uint8(np.asarray(model(mnist.x_test[:SNAPSHOT_IMAGES])))
+    return arrays
+
+
+def _is_small(record: Record) -> bool:
+    sizes = [record.parameters[part] for part in ("generator", "decoder") if part in record.parameters]
+    return bool(sizes) and sizes[0] <= DECODER_LIMIT
+
+
+def _small_decoders(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]:
+    """What a page needs to show how a small decoder was trained, at the early and the figures' epochs before the last.
+
+    decoder_005 is its weights one after another, float16; samples_005 as in `_snapshots`; of a VAE, map_005 is the
+    codes of the first test images, float16.
+    """
+    if not _is_small(record):
+        return {}
+    named = {int(path.stem.removeprefix("epoch-")) for path in (run / "checkpoints").glob("epoch-*.h5")}
+    arrays = {}
+    for epoch in sorted({*DECISIONS.early_checkpoints, *TRAINING.figure_epochs} & named - {record.epochs_done}):
+        model, _ = load_run(run, epoch)
+        network = model.decoder if record.model == "vae" else model.generator
+        weights = [weight.ravel() for weight in network.get_weights()]
+        arrays[f"decoder_{epoch:03d}"] = np.concatenate(weights).astype("float16")
+        arrays[f"samples_{epoch:03d}"] = to_uint8(sample(model, SNAPSHOT_IMAGES, seed=1))
+        if record.model == "vae":
+            arrays[f"map_{epoch:03d}"] = encode(model, mnist.x_test[:MAP_IMAGES])[0].astype("float16")
     return arrays
 
 

@@ -78,6 +78,17 @@ def encode(vae, x, batch_size: int = 500) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([np.asarray(m) for m in mu]), np.concatenate([np.asarray(v) for v in log_var])
 
 
+def image_decoder(model):
+    """From z to images as one Keras model, which `invert` can differentiate: a GAN's generator, a VAE's decoder."""
+    from .networks import to_image
+    from .quiet_keras import keras
+
+    if hasattr(model, "generator"):
+        return model.generator
+    image = keras.layers.Activation(lambda logits: to_image(model.logit_scale * logits))
+    return keras.Sequential([keras.Input((model.latent_dim,)), model.decoder, image])
+
+
 @dataclass(frozen=True)
 class Inversion:
     """What `invert` found: z (N, d), its error Σ (x − G(z))² (N,), and the errors of every restart (N, restarts)."""

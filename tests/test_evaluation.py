@@ -98,3 +98,22 @@ def test_a_baseline_is_measured_as_a_run_is_and_keeps_no_samples(tmp_path):
     assert record.metric("MNIST-classifier Fréchet distance").n == 150
     again = evaluate_target(tmp_path / "b", seed=1, progress=False)
     assert again == record.metrics  # drawn again, the same digits
+
+
+def test_a_record_without_weights_keeps_what_was_measured_on_the_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        evaluation, "log_likelihood_bound", lambda *a, k=5, **o: log_likelihood_bound(*a, k=2, n=20, **o)
+    )
+    monkeypatch.setattr(evaluation, "inversion", lambda *a, **o: evaluation.log_likelihood_bound(*a, **o))
+    mnist = load_mnist()
+    runs.train("vae", mnist.limit(128), tmp_path / "run", variation="narrow", epochs=1, batch_size=64, progress=False)
+    record = evaluation.publish(tmp_path / "run", tmp_path / "r", n=100, weights=False, progress=False)
+    assert {p.name for p in (tmp_path / "r").iterdir()} == {
+        "record.json",
+        "history.csv",
+        "samples.npz",
+        "snapshots.npz",
+    }
+    assert record.metric("ELBO").value < 0 and record.metric("pixel Fréchet distance").n == 100
+    again = evaluate_target(tmp_path / "r", mnist=mnist, progress=False)
+    assert {m.name: m.value for m in again} == {m.name: m.value for m in record.metrics}
