@@ -33,7 +33,7 @@ RECONSTRUCTION = {
     "active units": "active latent units",
 }
 METRICS = SAMPLES | COVERAGE | RECONSTRUCTION
-COST = ("epochs", "seeds", "parameters", "s/epoch")
+COST = ("epochs", "seeds", "parameters", "arithmetic", "s/epoch")
 COLUMNS = ("run", *COST, *METRICS)
 TABLES = {
     "cost": COST,
@@ -73,7 +73,8 @@ class Scoreboard:
     def __init__(self, records):
         self.groups: dict[tuple, list] = {}
         for record in records:
-            self.groups.setdefault((record.model, record.variation, record.epochs_done), []).append(record)
+            key = (record.model, record.variation, record.epochs_done, record.precision)
+            self.groups.setdefault(key, []).append(record)
 
     @classmethod
     def read(cls, folder=FOLDER) -> "Scoreboard":
@@ -87,12 +88,13 @@ class Scoreboard:
     def rows(self) -> list[dict[str, str]]:
         """One dict of texts a row, in the order of COLUMNS; '–' where something was not measured."""
         rows = []
-        for (model, variation, epochs), records in self.groups.items():
+        for (model, variation, epochs, precision), records in self.groups.items():
             row = {
                 "run": f"{model} {variation}",
                 "epochs": ABSENT if model == "baseline" else str(epochs),
                 "seeds": str(len(records)),
                 "parameters": f"{sum(records[0].parameters.values()):,}",
+                "arithmetic": precision,
                 "s/epoch": spread([r.seconds_per_epoch for r in records if r.seconds_per_epoch is not None]),
             }
             for column, name in METRICS.items():

@@ -51,6 +51,12 @@ def test_runs_of_different_length_are_different_rows(tmp_path):
     assert [row["epochs"] for row in Scoreboard.read(tmp_path).rows()] == ["10", "20"]
 
 
+def test_a_run_in_another_precision_is_another_row(tmp_path):
+    put(tmp_path, "a")
+    put(tmp_path, "b", seed=1, precision="mixed_bfloat16")
+    assert [row["arithmetic"] for row in Scoreboard.read(tmp_path).rows()] == ["float32", "mixed_bfloat16"]
+
+
 def test_the_report_stands_beside_the_longest_run(tmp_path):
     put(tmp_path, "a", epochs_done=10, metrics=measured(30.0))
     put(tmp_path, "b", epochs_done=20, seed=1, metrics=measured(20.0))
