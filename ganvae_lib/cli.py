@@ -76,12 +76,13 @@ def train(
     variation: Annotated[str, typer.Option(help="A named variation; 'report' is the report's own.")] = "report",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")] = False,
     precision: Annotated[Precision, typer.Option(help="Precision of the arithmetic.")] = Precision.float32,
+    distribute: Annotated[bool, typer.Option("--distribute", help="Deal each batch out to all devices.")] = False,
     backend: BackendOption = None,
 ):
     """Train a model into a run folder: record.json, history.csv, checkpoints, weights.h5.
 
     A checkpoint is kept each epoch. A run that was stopped, or killed, goes on with --resume and ends with the same
-    weights, bit for bit, as one that was not.
+    weights, bit for bit, as one that was not. With --distribute the losses are those of one device up to rounding.
     """
     _use(backend)
     from .data import load_mnist
@@ -91,7 +92,7 @@ def train(
     mnist = load_mnist().limit(limit)
     record = train_run(
         model.value, mnist, out, variation=variation, epochs=epochs, batch_size=batch_size, seed=seed,
-        precision=precision.value, resume=resume,
+        precision=precision.value, resume=resume, distribute=distribute,
     )  # fmt: skip
     seconds = f"{record.seconds_per_epoch:.1f} s an epoch"
     print(f"{out}: {record.epochs_done} epochs on {record.data.n_train:,} images, {seconds}")

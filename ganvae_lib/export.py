@@ -8,12 +8,15 @@ import numpy as np
 
 from .errors import RunError
 from .latent import traversal
-from .record import Record
 from .results import Result
 from .runs import load_run, save_images
 
 POINTS = 2_000  # test images whose codes a page shows
+POINTS_IN_TRAINING = 1_000  # the same, after each epoch of the training scrubber
+DRAWS, DRAWS_SEED = 16, 1  # the z whose images the scrubber shows: the first of those behind `samples_005` and the like
+ENCODER_LIMIT = 1_500_000  # bytes of float16: a larger encoder is no load for a page
 ACTIVATIONS = ("linear", "tanh")
+PARTS = ("encoder", "training")
 
 
 def export(run, to, *, name: str | None = None) -> dict:
@@ -23,45 +26,52 @@ def export(run, to, *, name: str | None = None) -> dict:
     snapshots say of the test images: the plane of their codes' two widest directions (principal components), their
     places in it with their digits, the mean code of each digit and the code of one image of each.
 
+    Two more scripts where there is something to put into them, so that a page loads what it shows and no more:
+    `NAME.encoder.js`, the VAE's encoder if it is small (`ENCODER_LIMIT`), and `NAME.training.js`, the decoder at each
+    epoch that the snapshots kept, with the places of the codes then in the plane of now.
+
     Args:
       run: a folder of `results/`, whose weights and snapshots are read.
-      to: the folder for both files.
-      name: what the page calls the model; default the run's model.
+      to: the folder for the files.
+      name: what the page calls the model; default 'vae', 'gan', or with the variation, 'gan-compact'.
 
     Returns:
-      The object that was written, its weights and points as base64.
+      The object that was written to `NAME.js`, its weights and points as base64.
 
     Raises:
       RunError: the run keeps no weights, or a layer is of a kind that `book/_static/explorer.js` does not know.
     """
-    from .training import write_text
-
     run, to = Path(run), Path(to)
     if not (run / "weights.h5").exists():
         raise RunError(
             f"{run} keeps no weights to export: they were too large for results/; export a smaller variation"
         )
     model, record = load_run(run)
-    network = model.decoder if record.model == "vae" else model.generator
-    layers, weights = layers_of(network)
+    name = name or (record.model if record.variation == "report" else f"{record.model}-{record.variation}")
+    layers, weights = layers_of(model.decoder if record.model == "vae" else model.generator)
     if record.model == "vae":
         layers.append({"type": "activation", "of": "tanh", "scale": model.logit_scale / 2})  # logits → image
     told = {
-        "name": name or record.model, "run": record.name, "model": record.model, "variation": record.variation,
+        "name": name, "run": record.name, "model": record.model, "variation": record.variation,
         "epochs": record.epochs_done, "latent_dim": model.latent_dim, "layers": layers, "weights": _base64(weights),
     }  # fmt: skip
+    result = Result(run)
     if record.model == "vae":
-        told |= _codes(run, record)
+        told |= _codes(result)
+    parts = {"encoder": _encoder(model) if record.model == "vae" else None, "training": _training(result, told)}
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{to} cannot be made ({error.strerror}): choose another --to") from error
-    script = f"(globalThis.ganvaeModels ??= {{}})[{json.dumps(told['name'])}] = {json.dumps(told)};\n"
-    write_text(to / f"{told['name']}.js", script)
+    _write(to, name, told)
+    for part in PARTS:
+        (to / f"{name}.{part}.js").unlink(missing_ok=True)  # of an earlier export
+        if parts[part]:
+            _write(to, f"{name}.{part}", parts[part])
     origin = np.array(told.get("mean", np.zeros(model.latent_dim)))
     decode = model.decode if record.model == "vae" else model
     walks = [traversal(origin, axis, np.linspace(-2.5, 2.5, 10)) for axis in range(min(10, model.latent_dim))]
-    save_images(to / f"{told['name']}.png", np.asarray(decode(np.concatenate(walks))))
+    save_images(to / f"{name}.png", np.asarray(decode(np.concatenate(walks))))
     return told
 
 
@@ -69,20 +79,26 @@ def layers_of(network) -> tuple[list[dict], np.ndarray]:
     """The layers of a Keras network in order, as plain dicts, and all their weights in one float16 array.
 
     A layer's kernel begins at `at` and its bias follows it. Kernels are as Keras keeps them: dense (inputs, units),
-    transposed convolution (k, k, filters, channels).
+    convolution (k, k, channels, filters), transposed convolution (k, k, filters, channels).
+
+    Args:
+      network: a Keras model whose layers follow one another, or such a list of layers.
     """
     layers, weights, at = [], [], 0
-    for layer in network.layers:
+    for layer in getattr(network, "layers", network):
         kind = type(layer).__name__
         if kind == "Dense":
             told = {"type": "dense", "inputs": layer.kernel.shape[0], "units": layer.units}
         elif kind == "Conv2DTranspose" and layer.padding == "same":
             told = {"type": "deconvolution", "size": layer.input.shape[1], "channels": layer.input.shape[3],
                     "filters": layer.filters, "kernel": layer.kernel_size[0], "stride": layer.strides[0]}  # fmt: skip
+        elif kind == "Conv2D" and layer.padding == "same":
+            told = {"type": "convolution", "size": layer.input.shape[1], "channels": layer.input.shape[3],
+                    "filters": layer.filters, "kernel": layer.kernel_size[0], "stride": layer.strides[0]}  # fmt: skip
         elif kind == "LeakyReLU":
             layers.append({"type": "leaky", "slope": float(layer.negative_slope)})
             continue
-        elif kind == "Reshape":
+        elif kind in ("InputLayer", "Reshape", "Flatten"):
             continue  # the next layer knows its shape
         elif kind == "Cropping2D":
             size, channels = layer.input.shape[1], layer.input.shape[3]
@@ -103,10 +119,43 @@ def layers_of(network) -> tuple[list[dict], np.ndarray]:
     return layers, np.concatenate(weights).astype("float16")
 
 
-def _codes(run: Path, record: Record) -> dict:
+def encoder_layers_of(encoder) -> tuple[list[dict], np.ndarray]:
+    """`layers_of` for a VAE's encoder: its two heads, mu and log_var, are one dense layer with mu's outputs first."""
+    heads = [encoder.get_layer(f"encoder_{name}") for name in ("mu", "log_var")]
+    trunk = [layer for layer in encoder.layers if not layer.name.startswith(("encoder_mu", "encoder_log_var"))]
+    layers, weights = layers_of(trunk)
+    kernels, biases = ([np.asarray(getattr(head, kind)) for head in heads] for kind in ("kernel", "bias"))
+    joined = np.concatenate(kernels, axis=1)  # (inputs, 2 · latent_dim)
+    layers.append({"type": "dense", "inputs": joined.shape[0], "units": joined.shape[1], "at": len(weights)})
+    return layers, np.concatenate([weights, joined.ravel(), *biases]).astype("float16")
+
+
+def _encoder(vae) -> dict | None:
+    layers, weights = encoder_layers_of(vae.encoder)
+    return {"layers": layers, "weights": _base64(weights)} if weights.nbytes <= ENCODER_LIMIT else None
+
+
+def _training(result: Result, told: dict) -> dict | None:
+    """The decoder epoch by epoch, the last being that of `NAME.js`, and where the codes lay then."""
+    decoders, maps = result.at_epochs("decoder"), result.at_epochs("map")
+    if not decoders:
+        return None
+    z = np.random.default_rng(DRAWS_SEED).standard_normal((DRAWS, told["latent_dim"])).astype("float32")
+    training = {
+        "epochs": [*decoders, told["epochs"]],
+        "weights": [_base64(weights) for weights in decoders.values()],
+        "draws": z.round(5).astype(float).round(5).tolist(),
+    }
+    if maps:
+        mean, axes = np.array(told["mean"]), np.array(told["axes"])
+        places = [(codes[:POINTS_IN_TRAINING] - mean) @ axes.T for codes in maps.values()]
+        training["points"] = [_base64(place.astype("float16")) for place in places]
+    return training
+
+
+def _codes(result: Result) -> dict:
     """What the snapshots say of the test images' codes, for the map and the walks between digits."""
-    result = Result(run)
-    codes = result.at_epochs("codes")[record.epochs_done].astype(float)
+    codes = result.at_epochs("codes")[result.record.epochs_done].astype(float)
     y = result.snapshots["y_test"]
     mean = codes.mean(axis=0)
     _, lengths, axes = np.linalg.svd(codes - mean, full_matrices=False)
@@ -121,6 +170,12 @@ def _codes(run: Path, record: Record) -> dict:
         "means": [codes[y == digit].mean(axis=0).round(5).tolist() for digit in range(10)],
         "examples": [codes[y == digit][0].round(5).tolist() for digit in range(10)],
     }
+
+
+def _write(to: Path, name: str, told: dict) -> None:
+    from .training import write_text
+
+    write_text(to / f"{name}.js", f"(globalThis.ganvaeModels ??= {{}})[{json.dumps(name)}] = {json.dumps(told)};\n")
 
 
 def _base64(array: np.ndarray) -> str:

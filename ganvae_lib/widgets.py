@@ -137,7 +137,7 @@ def training_scrubber(frames: Mapping[int, np.ndarray], n: int = 8) -> Explorer:
 
 
 def draw_and_encode(vae) -> Explorer:
-    """A board of 14 × 14 cells to draw a digit on; beside the drawing, what the VAE gives back of it.
+    """A board of 14 × 14 cells to draw a digit on; beside the drawing as `as_mnist` has it, what the VAE gives back.
 
     `state = {"r3c5": True}` inks the cell in row 3, column 5.
     """
@@ -152,7 +152,7 @@ def draw_and_encode(vae) -> Explorer:
         ink = np.array(list(inked.values()), dtype="float32").reshape(CELLS, CELLS).repeat(2, 0).repeat(2, 1)
         edge = np.pad(ink, 1)  # MNIST's strokes have soft edges: the mean of each pixel's neighbourhood
         soft = sum(edge[i : i + 28, j : j + 28] for i in range(3) for j in range(3)) / 9
-        x = (2 * np.maximum(soft, ink) - 1)[None, ..., None]
+        x = as_mnist(np.maximum(soft, ink))[None, ..., None]
         return np.concatenate([x, np.asarray(vae(x))])
 
     grid = ipywidgets.GridBox(
@@ -162,6 +162,27 @@ def draw_and_encode(vae) -> Explorer:
     explorer = Explorer(board, draw, layout=[grid, clear])
     clear.on_click(lambda _: setattr(explorer, "state", dict.fromkeys(board, False)))
     return explorer
+
+
+def as_mnist(ink) -> np.ndarray:
+    """Ink (side, side) in [0, 1] → (28, 28) in [−1, 1], placed as MNIST's digits are.
+
+    The longer side of the ink's box becomes 20 pixels, and the centre of mass lies in pixel (14, 14). Each pixel is the
+    mean of 8 × 8 places in it. `asMNIST` in the book's explorers is the same.
+
+    Source: LeCun, Cortes & Burges, The MNIST database, 'the digits have been size-normalized and centered'.
+    """
+    ink = np.asarray(ink, dtype="float64")
+    rows, columns = np.nonzero(ink >= 0.5)
+    if not len(rows):
+        return np.full((28, 28), -1, "float32")
+    scale = max(np.ptp(rows), np.ptp(columns)) + 1
+    at = ((np.arange(28 * 8) + 0.5) / 8 - 14.5) * scale / 20  # the middle of pixel 14, as MNIST has it
+    middle = np.arange(len(ink)) + 0.5
+    i, j = (np.floor(ink.sum(axis=1 - axis) @ middle / ink.sum() + at).astype(int) + 1 for axis in (0, 1))
+    around = np.pad(ink, 1)  # a place beyond the edge has no ink
+    i, j = (np.clip(place, 0, len(ink) + 1) for place in (i, j))
+    return (2 * around[np.ix_(i, j)].reshape(28, 8, 28, 8).mean(axis=(1, 3)) - 1).astype("float32")
 
 
 def png(image: np.ndarray) -> bytes:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from ganvae_lib import load_mnist, networks, runs
+from ganvae_lib.data import to_uint8
 from ganvae_lib.errors import RunError
 from ganvae_lib.evaluation import publish
-from ganvae_lib.export import export, layers_of
+from ganvae_lib.export import encoder_layers_of, export, layers_of
 from ganvae_lib.quiet_keras import keras
 
 
@@ -36,6 +37,30 @@ def test_a_generator_ends_in_its_own_tanh():
     assert layers[-1] == {"type": "activation", "of": "tanh", "scale": 1.0}
 
 
+def test_an_encoder_s_two_heads_are_one_layer():
+    encoder = networks.encoder(latent_dim=3, filters=(2, 4), hidden=(8,))
+    layers, weights = encoder_layers_of(encoder)
+    assert [told["type"] for told in layers] == [
+        "convolution",
+        "leaky",
+        "convolution",
+        "leaky",
+        "dense",
+        "leaky",
+        "dense",
+    ]
+    assert layers[0] | {"at": 0} == {
+        "type": "convolution", "size": 28, "channels": 1, "filters": 2, "kernel": 3, "stride": 2, "at": 0,
+    }  # fmt: skip
+    assert len(weights) == encoder.count_params()
+    assert (layers[-1]["inputs"], layers[-1]["units"]) == (8, 6)
+    joined = weights[layers[-1]["at"] :]
+    for columns, name in ((slice(0, 3), "encoder_mu"), (slice(3, 6), "encoder_log_var")):
+        head = encoder.get_layer(name)
+        np.testing.assert_array_equal(joined[:48].reshape(8, 6)[:, columns], np.asarray(head.kernel, "float16"))
+        np.testing.assert_array_equal(joined[48:][columns], np.asarray(head.bias, "float16"))
+
+
 @pytest.mark.parametrize(
     "layer", [keras.layers.BatchNormalization(), keras.layers.Dense(2, "relu"), keras.layers.Activation("relu")]
 )
@@ -48,33 +73,93 @@ def test_a_layer_that_pages_do_not_know_is_refused(layer):
 def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     data = load_mnist().limit(128)
-    runs.train("vae", data, folder / "run", variation="narrow", epochs=1, batch_size=64, progress=False)
+    runs.train("vae", data, folder / "run", variation="narrow", epochs=2, batch_size=64, progress=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganvae_lib.evaluation.evaluate_target", lambda *a, **o: [])  # its own tests measure
         publish(folder / "run", folder / "results", n=20, progress=False)
     return folder / "results"
 
 
-def test_the_script_holds_the_model_and_the_codes(published, tmp_path):
-    told = export(published, tmp_path / "models", name="narrow")
-    text = (tmp_path / "models" / "narrow.js").read_text()
-    stored = json.loads(re.fullmatch(r"\(globalThis\.ganvaeModels \?\?= \{\}\)\[\"narrow\"\] = (.*);\n", text)[1])
-    assert stored == told
-    assert (stored["run"], stored["epochs"], stored["latent_dim"]) == ("vae-narrow-seed0", 1, 10)
-    assert stored["layers"][-1] == {"type": "activation", "of": "tanh", "scale": 0.5}  # x̂ = tanh(a/2)
-    model, _ = runs.load_run(published)
-    assert len(base64.b64decode(stored["weights"])) == 2 * model.decoder.count_params()
+def stored(path):
+    """The name and the object that a script puts into the page."""
+    name, told = re.fullmatch(
+        r"\(globalThis\.ganvaeModels \?\?= \{\}\)\[\"([\w.-]+)\"\] = (.*);\n", path.read_text()
+    ).groups()
+    return name, json.loads(told)
 
-    points = np.frombuffer(base64.b64decode(stored["points"]), "<f2").reshape(-1, 2)
-    assert len(points) == len(stored["digits"]) == 1000
-    axes = np.array(stored["axes"])
+
+def halves(text):
+    return np.frombuffer(base64.b64decode(text), "<f2")
+
+
+def test_the_script_holds_the_model_and_the_codes(published, tmp_path):
+    told = export(published, tmp_path / "models")
+    assert stored(tmp_path / "models" / "vae-narrow.js") == ("vae-narrow", told)
+    assert (told["run"], told["variation"], told["epochs"]) == ("vae-narrow-seed0", "narrow", 2)
+    assert told["layers"][-1] == {"type": "activation", "of": "tanh", "scale": 0.5}  # x̂ = tanh(a/2)
+    model, _ = runs.load_run(published)
+    assert len(halves(told["weights"])) == model.decoder.count_params()
+
+    points = halves(told["points"]).reshape(-1, 2)
+    assert len(points) == len(told["digits"]) == 1000
+    axes = np.array(told["axes"])
     np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-4)
     mnist = load_mnist()
     codes = np.asarray(model.encoder(mnist.x_test)[0])
     np.testing.assert_allclose(points, (codes - codes.mean(axis=0)) @ axes.T, atol=0.02)
-    assert stored["digits"] == "".join(map(str, mnist.y_test))
-    np.testing.assert_allclose(stored["means"][7], codes[mnist.y_test == 7].mean(axis=0), atol=1e-3)
-    assert (tmp_path / "models" / "narrow.png").stat().st_size > 1000
+    assert told["digits"] == "".join(map(str, mnist.y_test))
+    np.testing.assert_allclose(told["means"][7], codes[mnist.y_test == 7].mean(axis=0), atol=1e-3)
+    assert (tmp_path / "models" / "vae-narrow.png").stat().st_size > 1000
+
+
+def test_the_encoder_has_a_script_of_its_own_where_it_is_small(published, tmp_path, monkeypatch):
+    export(published, tmp_path, name="mine")
+    model, _ = runs.load_run(published)
+    name, told = stored(tmp_path / "mine.encoder.js")
+    assert name == "mine.encoder" and len(halves(told["weights"])) == model.encoder.count_params()
+    monkeypatch.setattr("ganvae_lib.export.ENCODER_LIMIT", 800_000)  # bytes: less than this encoder's
+    export(published, tmp_path, name="mine")
+    assert not (tmp_path / "mine.encoder.js").exists(), "one of an earlier export is no part of this one"
+
+
+def test_earlier_epochs_are_kept_where_the_decoder_is_small(published, tmp_path):
+    """What `publish` keeps of a checkpoint is that checkpoint's decoder, and what a page gets of it is the same."""
+    export(published, tmp_path)
+    told = stored(tmp_path / "vae-narrow.training.js")[1]
+    assert told["epochs"] == [1, 2] and len(told["weights"]) == len(told["points"]) == 1  # the last is in vae-narrow.js
+    run = published.parent / "run"
+    first, _ = runs.load_run(run, 1)
+    for kept, real in zip(
+        np.split(halves(told["weights"][0]), _ends(first.decoder)), first.decoder.weights, strict=True
+    ):
+        np.testing.assert_array_equal(kept, np.asarray(real).ravel().astype("float16"))
+    with np.load(published / "snapshots.npz") as file:
+        images = to_uint8(np.asarray(first.decode(np.float32(told["draws"])))).astype(int)
+        assert np.abs(images - file["samples_001"][: len(images)]).max() <= 1  # the same draws of z
+    last = stored(tmp_path / "vae-narrow.js")[1]
+    codes = np.asarray(first.encoder(load_mnist().x_test)[0])
+    expected = (codes - np.array(last["mean"])) @ np.array(last["axes"]).T
+    np.testing.assert_allclose(halves(told["points"][0]).reshape(-1, 2), expected, atol=0.01)
+
+
+def _ends(network):
+    return np.cumsum([int(np.prod(variable.shape)) for variable in network.weights])[:-1]
+
+
+def test_a_gan_has_no_codes_and_no_encoder(tmp_path):
+    runs.train(
+        "gan", load_mnist().limit(64), tmp_path / "run", variation="compact", epochs=2, batch_size=64, progress=False
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganvae_lib.evaluation.evaluate_target", lambda *a, **o: [])
+        publish(tmp_path / "run", tmp_path / "results", n=20, progress=False)
+    told = export(tmp_path / "results", tmp_path / "models")
+    assert told["name"] == "gan-compact" and "means" not in told and "points" not in told
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {
+        "gan-compact.js", "gan-compact.png", "gan-compact.training.js",
+    }  # fmt: skip
+    training = stored(tmp_path / "models" / "gan-compact.training.js")[1]
+    assert training["epochs"] == [1, 2] and "points" not in training
 
 
 def test_a_run_without_weights_is_answered(published, tmp_path):

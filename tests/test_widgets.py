@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganvae_lib import latent, networks
+from ganvae_lib import latent, load_mnist, networks
 from ganvae_lib.data import to_uint8
 from ganvae_lib.errors import CourseError
 from ganvae_lib.vae import VAE
 from ganvae_lib.widgets import (
     SCALE,
+    as_mnist,
     direction_explorer,
     draw_and_encode,
     interpolation,
@@ -113,13 +114,33 @@ def test_the_scrubber_shows_the_epoch_it_says():
         training_scrubber({})
 
 
+def test_ink_is_scaled_and_centred_as_mnist_is():
+    ink = np.zeros((140, 140))
+    ink[20:60, 100:110] = 1  # 40 × 10: to be 20 × 5 around the middle
+    x = as_mnist(ink)
+    expected = np.full((28, 28), -1.0)
+    expected[4:25, 12:17] = np.array([0, *19 * [1], 0])[:, None]  # 20 pixels around 14.5: half of two
+    np.testing.assert_allclose(x, expected, atol=1e-6)
+    assert np.all(as_mnist(np.zeros((28, 28))) == -1)
+    wedge = np.zeros((140, 140))
+    wedge[:40], wedge[:, :8] = 1, 1  # its mass lies at the top: that is the middle, and what reaches too far is cut off
+    assert np.all(as_mnist(wedge)[:9] == -1) and as_mnist(wedge)[27].max() > 0
+
+
+def test_mnist_s_own_digits_are_already_so():
+    digits = load_mnist().x_test[:50, ..., 0]
+    again = np.stack([as_mnist((digit + 1) / 2) for digit in digits])
+    moved = np.abs(again - digits).mean()  # MNIST moved its digits by whole pixels: by up to half a pixel off
+    assert moved < 0.5 * np.abs(np.roll(digits, 1, axis=2) - digits).mean(), moved
+
+
 def test_a_drawing_is_encoded_and_given_back():
     vae = VAE(networks.encoder(latent_dim=3, filters=(2, 2), hidden=(8,)), networks.decoder(latent_dim=3))
     explorer = draw_and_encode(vae)
     assert np.all(explorer.pixels[0] == -1)
-    explorer.state = {f"r{row}c7": True for row in range(3, 11)}
+    explorer.state = {f"r{row}c2": True for row in range(3, 11)}
     x = explorer.pixels[:1]
-    assert x[0, 10:18, 14, 0].min() > 0.3 and x[0, :, :10].max() == -1  # a stroke where it was drawn, and only there
+    assert x[0, 5:23, 13:15].min() > 0.3 and x[0, :, :10].max() == -1  # an upright stroke, moved to the middle
     np.testing.assert_allclose(explorer.pixels[1:], np.asarray(vae(x.astype("float32"))), atol=1e-5)
     button = explorer.children[1]
     button.click()
