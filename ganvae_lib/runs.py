@@ -1,6 +1,7 @@
 """A run: a folder with record.json, history.csv, checkpoints/ and the final weights.h5. Train, resume, load, sample."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +21,7 @@ LOSS_IN_WORDS = {
 
 
 def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.epochs, batch_size=DECISIONS.batch_size,
-          seed=0, precision="float32", resume=False, progress=True) -> Record:  # fmt: skip
+          seed=0, precision="float32", resume=False, progress=True, distribute=False) -> Record:  # fmt: skip
     """Train a model into the folder `out`; killed at any moment, `resume=True` ends with the same weights bit for bit.
 
     Args:
@@ -34,19 +35,23 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
       precision: 'float32' or 'mixed_bfloat16'.
       resume: go on with what `out` holds.
       progress: show epoch, losses and time left.
+      distribute: deal each batch out to all devices (`training.data_parallel`). The losses are those of one device to
+        float32 rounding; bit for bit they are repeated on the same number of devices.
 
     Raises:
       RunError: `out` holds a run and `resume` is off, or holds another run, or cannot be written.
-      TrainingError: epochs or batch size make no sense, or a loss became NaN.
+      TrainingError: epochs, batch size or devices make no sense, or a loss became NaN.
     """
     from .quiet_keras import keras
     from .training import (
         BACKEND,
+        STEPS_PER_DISPATCH,
         Batches,
         Checkpoints,
         Progress,
         Shuffle,
         StopOnNaN,
+        data_parallel,
         save_arrays,
         state_arrays,
         write_text,
@@ -62,18 +67,30 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         raise TrainingError(f"precision must be float32 or mixed_bfloat16; got {precision!r}")
     config = configuration(kind, variation)
     batches = Batches(data.x_train, batch_size * config["model"].get("d_steps", 1), seed)
+    scope, where = nullcontext, environment(BACKEND)
+    if distribute:
+        if BACKEND == "tensorflow" and config["model"].get("objective") == "product":
+            raise TrainingError(
+                "on TensorFlow each device takes the means of its own share of a batch, and the product of two means "
+                "is not the mean of such products: train it with --backend jax, or without --distribute"
+            )
+        engine, devices = data_parallel(batch_size)
+        scope, where = engine.scope, where.model_copy(update={"hardware": f"{where.hardware}, {devices} devices"})
 
     history = [] if resume else _start(out)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = build(kind, config, seed)
+        with scope():
+            model = build(kind, config, seed)
     finally:
         keras.config.set_dtype_policy(policy)
+    # TensorFlow's strategy does not go together with Keras' loop over steps: its graph fails.
+    model.steps_per_execution = 1 if distribute and BACKEND == "tensorflow" else STEPS_PER_DISPATCH
     record = Record(
         model=kind, variation=variation, configuration=config, loss=loss_in_words(config["model"]),
         parameters=_parameters(model), seed=seed, epochs=epochs, epochs_done=0, batch_size=batch_size,
-        learning_rate=TRAINING.learning_rate, precision=precision, environment=environment(BACKEND),
+        learning_rate=TRAINING.learning_rate, precision=precision, environment=where,
         data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
         seconds_per_epoch=None, metrics=[],
     )  # fmt: skip
@@ -98,10 +115,11 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         bar = Progress(epochs, first)
         try:
             # shuffle=False: Keras would shuffle the batches of `Batches` again, from Python's global state.
-            model.fit(
-                batches, epochs=epochs, initial_epoch=first, verbose=0, shuffle=False,
-                callbacks=callbacks + [bar] * progress,
-            )  # fmt: skip
+            with scope():
+                model.fit(
+                    batches, epochs=epochs, initial_epoch=first, verbose=0, shuffle=False,
+                    callbacks=callbacks + [bar] * progress,
+                )  # fmt: skip
         finally:
             bar.close()
         record = _progressed(record, checkpoints.history)

@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ else:
     )
 
 
+# Steps that `runs.train` lets `fit` run before callbacks see their losses: a tenth of the waiting for Python, and of
+# the waits of a GPU. More gained nothing (bench/README.md).
+STEPS_PER_DISPATCH = 10
+
 # --- optimizer -------------------------------------------------------------------------------------------------------
 
 
@@ -42,6 +47,12 @@ class FusedAdam(keras.optimizers.Adam):
 
     The generator has 79.7 million parameters: at that size an update is bound by memory, not by arithmetic.
     """
+
+    def apply(self, grads, trainable_variables=None):
+        # Keras adds up the replicas' gradients; each is that of a mean over its own share of the batch.
+        if (count := replicas()) > 1:
+            grads = [gradient / count for gradient in grads]
+        super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
         i = self._get_variable_index(variable)
@@ -76,11 +87,12 @@ class StepModel(keras.Model):
         self.built = True
 
     def compile_players(self, players, **kwargs):
-        """Build each optimizer for its variables. TensorFlow on a CPU goes without XLA: slow convolutions."""
+        """Build each optimizer for its variables. TensorFlow goes without XLA on a CPU, whose convolutions it slows."""
         for optimizer, variables in players.items():
             optimizer.build(variables)
         self.players = players
-        kwargs.setdefault("jit_compile", BACKEND == "jax" or bool(tf.config.list_physical_devices("GPU")))
+        kwargs.setdefault("jit_compile", BACKEND == "jax" or (bool(tf.config.list_physical_devices("GPU")) and
+                                                              replicas() == 1))  # fmt: skip
         super().compile(optimizer=next(iter(players)), **kwargs)
 
     @property
@@ -101,8 +113,14 @@ class StepModel(keras.Model):
         return own + [v for o in self.players for v in o.variables]
 
     def noise(self, n, d):
-        """Standard normal noise (n, d), fresh at each call and each step."""
-        return keras.random.normal((n, d), seed=self.noise_seed)
+        """Standard normal noise (n, d), fresh at each call and each step.
+
+        A replica of TensorFlow's draws the whole batch's noise and takes its own rows: the same as on one device.
+        """
+        if (count := replicas()) == 1:
+            return keras.random.normal((n, d), seed=self.noise_seed)
+        first = n * tf.distribute.get_replica_context().replica_id_in_sync_group
+        return keras.random.normal((n * count, d), seed=self.noise_seed)[first : first + n]
 
     def minimize(self, loss_fn, network, optimizer, has_aux=False):
         """One optimizer step on `loss_fn()` for the weights of `network`. → the loss, or (loss, aux)."""
@@ -184,6 +202,45 @@ def value_and_gradient(fn, x):
 def compiled(fn):
     """`fn` of tensors, traced once and then run as one graph."""
     return tf.function(fn, autograph=False) if BACKEND == "tensorflow" else jax.jit(fn)
+
+
+# --- several devices -------------------------------------------------------------------------------------------------
+
+
+def data_parallel(batch_size):
+    """The engine that deals each batch out to all devices, and their number: build and fit under its `scope()`.
+
+    Keras' `DataParallel` on JAX, TensorFlow's `MirroredStrategy` on TensorFlow. Each device holds the whole model and
+    sees an equal share of the batch; gradients are averaged over the devices in each step, so that the losses are
+    those of one device up to float32 rounding.
+
+    Raises:
+      TrainingError: there is one device only, or the batch cannot be dealt out evenly.
+    """
+    devices = keras.distribution.list_devices()
+    if len(devices) < 2:
+        raise TrainingError(
+            f"to distribute takes two devices or more, and {BACKEND} sees only {devices[0]}: train without --distribute"
+        )
+    if batch_size % len(devices):
+        raise TrainingError(
+            f"a batch of {batch_size} does not divide evenly among {len(devices)} devices: "
+            f"choose a --batch-size that is a multiple of {len(devices)}"
+        )
+    if BACKEND == "tensorflow":
+        return _mirrored(tuple(devices)), len(devices)
+    return keras.distribution.DataParallel(devices=devices), len(devices)
+
+
+@cache
+def _mirrored(devices):
+    """One strategy a process: a second one would number its collective operations from the start again and fail."""
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def replicas():
+    """How many replicas of the model TensorFlow's strategy runs; on JAX one program covers all devices: 1."""
+    return tf.distribute.get_strategy().num_replicas_in_sync if BACKEND == "tensorflow" else 1
 
 
 # --- the data's order ------------------------------------------------------------------------------------------------
@@ -278,7 +335,9 @@ def load_arrays(path):
 def state_arrays(model, weights_only=False):
     """{path: array} of a model's state; with `weights_only`, of its networks alone."""
     variables = model.weights if weights_only else model.state_variables()
-    return {v.path: ops.convert_to_numpy(v.value) for v in variables}
+    # A mirrored variable of TensorFlow's is no array; the tensor that it reads as is one.
+    read = tf.convert_to_tensor if BACKEND == "tensorflow" else lambda value: value
+    return {v.path: np.array(read(v.value)) for v in variables}
 
 
 def assign_arrays(model, arrays, path, weights_only=False):
@@ -357,13 +416,13 @@ def write_text(path, text):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stop at the first loss that is not finite, before it reaches a checkpoint."""
+    """Stop where a loss is not finite, before it reaches a checkpoint: a running mean stays NaN until it is seen."""
 
     def on_train_batch_end(self, batch, logs=None):
         for name, value in (logs or {}).items():
             if not math.isfinite(float(value)):
                 raise TrainingError(
-                    f"{name} became {float(value)} in step {batch + 1} of this epoch; the last checkpoint is whole. "
+                    f"{name} became {float(value)} by step {batch + 1} of this epoch; the last checkpoint is whole. "
                     "Resume from it with another seed, a lower learning rate or float32"
                 )
 
@@ -390,12 +449,14 @@ class Progress(keras.callbacks.Callback):
             )
             self.bar = Progress(*columns, console=console)
             self.bar.start()
-            steps = self.params["steps"]
-            self.task = self.bar.add_task("", total=steps * self.epochs, completed=steps * self.first_epoch, losses="")
+            self.steps = self.params["steps"]
+            self.task = self.bar.add_task("", total=self.steps * self.epochs, losses="")
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.bar:
-            self.bar.update(self.task, advance=1, losses=_losses(logs), description=f"epoch {self.epoch}/{self.epochs}")
+        if self.bar:  # `batch` is the last of those that were run in one dispatch
+            done = (self.epoch - 1) * self.steps + min(batch + 1, self.steps)
+            told = {"losses": _losses(logs), "description": f"epoch {self.epoch}/{self.epochs}"}
+            self.bar.update(self.task, completed=done, **told)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch + 1

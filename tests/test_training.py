@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from ganvae_lib import VAE, networks, training
+from ganvae_lib import GAN, VAE, losses, networks, training
 from ganvae_lib.errors import RunError, TrainingError
 
 X = np.zeros((10, 28, 28, 1), "float32")
@@ -69,6 +69,63 @@ def test_fit_walks_through_the_epochs_orders():
     model.fit(batches, epochs=5, initial_epoch=3, verbose=0, shuffle=False, callbacks=[training.Shuffle(batches)])
     expected = [np.random.default_rng([4, epoch]).permutation(6).tolist() for epoch in (3, 4)]
     assert np.ravel(seen).tolist() == np.ravel(expected).tolist()
+
+
+class Losses(keras.callbacks.Callback):
+    """Every loss that `fit` tells, by (epoch, number of steps done)."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen[self.epoch, min(batch + 1, self.params["steps"])] = [float(logs[name]) for name in sorted(logs)]
+
+
+class PlainGAN(GAN):
+    """Algorithm 1 as a textbook has it: each player's loss from the noise on, nothing shared between them."""
+
+    def step(self, x):
+        z = self.noise(ops.shape(x)[0], self.latent_dim)
+
+        def fake_logits():
+            return self.discriminator(self.generator(z, training=True), training=True)
+
+        def d_loss():
+            return losses.discriminator_loss(self.discriminator(x, training=True), fake_logits())
+
+        d_value = self.minimize(d_loss, self.discriminator, self.d_optimizer)
+        g_value = self.minimize(lambda: losses.non_saturating_loss(fake_logits()), self.generator, self.g_optimizer)
+        return {"d_loss": d_value, "g_loss": g_value}
+
+
+def test_the_fast_path_computes_what_the_plain_one_does(monkeypatch):
+    """105 steps of the GAN: one forward pass for both players, fused Adam, the convolution of tiny maps, many steps a
+    dispatch, and an epoch's last dispatch that is not full, beside Keras' own layers and optimizer, step by step."""
+    x = np.random.default_rng(0).uniform(-1, 1, (70, 28, 28, 1)).astype("float32")
+
+    def fit(kind, optimizer, steps):
+        keras.utils.set_random_seed(3)
+        generator = networks.generator(latent_dim=3, hidden=(49,), filters=(2, 1))
+        gan = kind(generator, networks.discriminator(filters=(2, 3, 4, 4)), seed=3)
+        gan.compile(optimizer(2e-4, beta_1=0.5, name="d"), optimizer(2e-4, beta_1=0.5, name="g"))
+        gan.steps_per_execution = steps
+        batches, told = training.Batches(x, 2), Losses()
+        gan.fit(batches, epochs=3, verbose=0, shuffle=False, callbacks=[training.Shuffle(batches), told])
+        return gan, told.seen
+
+    fast, seen = fit(GAN, training.adam, training.STEPS_PER_DISPATCH)
+    monkeypatch.setattr(networks.TinyConv2D, "LARGEST", 0)
+    plain, every = fit(PlainGAN, keras.optimizers.Adam, 1)
+    assert {type(layer).__name__ for layer in plain.discriminator.layers} < {
+        type(layer).__name__ for layer in fast.discriminator.layers
+    }
+    assert len(every) == 105
+    assert list(seen) == [(epoch, steps) for epoch in range(3) for steps in (10, 20, 30, 35)]
+    np.testing.assert_allclose(list(seen.values()), [every[key] for key in seen], rtol=1e-5)
 
 
 def test_the_remainder_of_an_epoch_is_left_out():
