@@ -205,7 +205,7 @@ def publish(
     write_text(folder / "record.json", record.model_copy(update={"metrics": []}).to_json())
     _store(folder, sample(model, n, seed), seed, record.epochs_done)
     mnist = load_mnist()
-    arrays = _snapshots(run, record, mnist)
+    arrays = _snapshots(run, record, mnist, codes=weights)
     if weights:
         arrays |= _small_decoders(run, record, mnist)
     np.savez_compressed(folder / "snapshots.npz", **arrays)
@@ -239,11 +239,12 @@ def _baseline_samples(record: Record, mnist: MNIST, n: int, seed: int) -> np.nda
     return to_unit_range(to_uint8(BASELINES[record.variation]().fit(_trained_on(record, mnist)).sample(n, seed)))
 
 
-def _snapshots(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]:
-    """What the figures at the report's epochs need: samples, and of a VAE codes of the test set and reconstructions."""
+def _snapshots(run: Path, record: Record, mnist: MNIST, codes: bool = True) -> dict[str, np.ndarray]:
+    """What the figures at the report's epochs need: samples, and of a VAE reconstructions and codes of the test set."""
     from .training import newest_checkpoint
 
-    arrays = {"y_test": mnist.y_test.astype("uint8")} if record.model == "vae" else {}
+    codes = codes and record.model == "vae"
+    arrays = {"y_test": mnist.y_test.astype("uint8")} if codes else {}
     named = {int(path.stem.removeprefix("epoch-")): path for path in (run / "checkpoints").glob("epoch-*.h5")}
     wanted = {*TRAINING.figure_epochs, TRAINING.epochs} & named.keys()
     if record.epochs_done and newest_checkpoint(run / "checkpoints"):
@@ -251,8 +252,9 @@ def _snapshots(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]
     for epoch in sorted(wanted):
         model, _ = load_run(run, epoch if epoch in named else None)
         arrays[f"samples_{epoch:03d}"] = to_uint8(sample(model, SNAPSHOT_IMAGES, seed=1))
-        if record.model == "vae":
+        if codes:
             arrays[f"codes_{epoch:03d}"] = encode(model, mnist.x_test)[0].astype("float16")
+        if record.model == "vae":
             arrays[f"reconstructions_{epoch:03d}"] = to_uint8(np.asarray(model(mnist.x_test[:SNAPSHOT_IMAGES])))
     return arrays
 
