@@ -29,7 +29,7 @@ VARIATIONS = {
         "report": {},
         "minimax": {"model": {"loss": "minimax"}},
         **{f"latent-{d}": {"generator": {"latent_dim": d}} for d in (10, 50, 200)},
-        # One dense layer to 7×7×128, as DCGAN has it: no 12,544-unit layer, 1.0 million parameters instead of 79.7.
+        # One dense layer to 7×7×128, as DCGAN has it: no 12,544-unit layer, 0.84 million parameters instead of 79.7.
         "dcgan-like": {"generator": {"hidden": (7 * 7 * 128,)}},
         "two-layer-discriminator": {"discriminator": {"filters": (64, 128)}},
         # Both players small, so that the generator runs live in a page and both are kept in results/; not the report's.
