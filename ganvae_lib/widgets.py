@@ -141,7 +141,7 @@ def draw_and_encode(vae) -> Explorer:
 
     `state = {"r3c5": True}` inks the cell in row 3, column 5.
     """
-    cell = ipywidgets.Layout(width="16px", height="16px", padding="0", margin="0")
+    cell = ipywidgets.Layout(width="16px", height="16px", padding="0", margin="0", flex="none")
     board = {
         f"r{row}c{column}": ipywidgets.ToggleButton(value=False, layout=cell, tooltip=f"row {row}, column {column}")
         for row in range(CELLS)

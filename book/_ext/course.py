@@ -98,11 +98,15 @@ def plain_signatures(app, what, name, obj, options, signature, returns):
     return ("", None) if isinstance(obj, enum.EnumMeta) else None
 
 
-class Explorer(Directive):
-    """A trained decoder that runs in the page: `{explorer} sliders`, `map` or `walk`, of the model `:model:` names.
+# What an explorer does, and the part of an exported model that it needs beside the decoder.
+KINDS = {"sliders": None, "map": None, "walk": None, "draw": "encoder", "training": "training"}
 
-    The content says in words what can be done with it: it labels the explorer, and with the exported picture it is
-    all that a page without scripts shows.
+
+class Explorer(Directive):
+    """A trained decoder that runs in the page: `{explorer} sliders`, `map`, `walk`, `draw` or `training`.
+
+    `:model:` names the exported model, or several, which then stand side by side. The content says in words what can
+    be done with it: it labels the explorer, and with the exported picture it is all that a page without scripts shows.
     """
 
     required_arguments = 1
@@ -111,28 +115,43 @@ class Explorer(Directive):
 
     def run(self):
         """Give the node of the page."""
-        env = self.state.document.settings.env
-        model, kind = self.options.get("model", "vae"), self.arguments[0]
-        if kind not in ("sliders", "map", "walk"):
-            raise self.error(f"an explorer is 'sliders', 'map' or 'walk', not '{kind}'")
-        if not (Path(env.srcdir) / "book" / "_static" / "models" / f"{model}.js").exists():
-            raise self.error(f"no exported model '{model}': run 'ganvae export RUN --to book/_static/models'")
+        models, kind = self.options.get("model", "vae").split(), self.arguments[0]
+        if kind not in KINDS:
+            raise self.error(f"an explorer is one of {', '.join(KINDS)}, not '{kind}'")
         label = html.escape(" ".join(self.content), quote=True)
+        boxes = [self.box(kind, model, label if len(models) == 1 else f"{label} Model: {model}.") for model in models]
+        text = boxes[0] if len(boxes) == 1 else f'<div class="explorer-pair">{"".join(boxes)}</div>'
+        return [nodes.raw("", text, format="html")]
+
+    def box(self, kind, model, label):
+        """The HTML of one explorer."""
+        env = self.state.document.settings.env
+        folder = Path(env.srcdir) / "book" / "_static" / "models"
+        for script in scripts_of(kind, model):
+            if not (folder / script).exists():
+                raise self.error(f"no exported {script}: run 'ganvae export RUN --to book/_static/models'")
+        if kind == "map" and '"points"' not in (folder / f"{model}.js").read_text():
+            raise self.error(f"{model} has no encoder, so no codes to map")
         source = "../" * env.docname.count("/") + f"_static/models/{model}.png"
-        text = (
+        return (
             f'<div class="explorer" data-kind="{kind}" data-model="{model}" role="group" aria-label="{label}">'
-            f'<img src="{source}" alt="Images of the decoder, one coordinate moved in each row">'
+            f'<img src="{source}" alt="Images of the decoder {model}, one coordinate moved in each row">'
             f"<p>{label} (Alive where scripts are on; here, images of the same decoder.)</p></div>"
         )
-        return [nodes.raw("", text, format="html")]
+
+
+def scripts_of(kind, model):
+    """The scripts of an exported model that an explorer needs."""
+    return [f"{model}.js"] + ([f"{model}.{KINDS[kind]}.js"] if KINDS[kind] else [])
 
 
 def add_explorers(app, pagename, templatename, context, doctree):
     """Load the scripts on the pages that have an explorer, and on no other."""
-    models = sorted(set(re.findall(r'class="explorer" data-kind="\w+" data-model="([\w-]+)"', context.get("body", ""))))
-    for script in [f"models/{model}.js" for model in models] + ["explorer.js"] * bool(models):
+    found = re.findall(r'class="explorer" data-kind="(\w+)" data-model="([\w-]+)"', context.get("body", ""))
+    scripts = sorted({script for kind, model in found for script in scripts_of(kind, model)})
+    for script in [f"models/{script}" for script in scripts] + ["explorer.js"] * bool(scripts):
         app.add_js_file(script, loading_method="defer", priority=900)
-    if models:
+    if scripts:
         app.add_css_file("explorer.css", priority=900)
 
 

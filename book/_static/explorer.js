@@ -1,5 +1,6 @@
 // The explorers of the book: a trained decoder, run in the page. No library, no network; works from file://.
-// A model is what `ganvae export` wrote into globalThis.ganvaeModels: layers in order and float16 weights.
+// A model is what `ganvae export` wrote into globalThis.ganvaeModels: layers in order and float16 weights; a VAE's small
+// encoder is 'NAME.encoder', the decoder at earlier epochs 'NAME.training'.
 (() => {
   "use strict";
 
@@ -19,6 +20,31 @@
     return out;
   }
 
+  /** Add to out[to + f], f < filters, the sum over c < count of x[from + c] · w[k + f · count + c]: four f at once. */
+  function products(out, to, x, from, w, k, count, filters) {
+    let f = 0;
+    for (; f + 3 < filters; f += 4) {
+      const k0 = k + f * count, k1 = k0 + count, k2 = k1 + count, k3 = k2 + count;
+      let p = 0, q = 0, r = 0, s = 0;
+      for (let c = 0; c < count; c++) {
+        const v = x[from + c];
+        p += v * w[k0 + c];
+        q += v * w[k1 + c];
+        r += v * w[k2 + c];
+        s += v * w[k3 + c];
+      }
+      out[to + f] += p;
+      out[to + f + 1] += q;
+      out[to + f + 2] += r;
+      out[to + f + 3] += s;
+    }
+    for (; f < filters; f++) {
+      let sum = 0;
+      for (let c = 0; c < count; c++) sum += x[from + c] * w[k + f * count + c];
+      out[to + f] += sum;
+    }
+  }
+
   // --- layers, channels last as in Keras -------------------------------------------------------------------------
 
   const LAYERS = {
@@ -27,6 +53,26 @@
       for (let i = 0, k = at; i < inputs; i++) {
         const v = x[i];
         for (let j = 0; j < units; j++) out[j] += v * w[k++];
+      }
+      return out;
+    },
+    // 'same' convolution: output (i, j) sees the input from (stride·i − before, stride·j − before) on.
+    convolution(x, { size, channels, filters, kernel, stride, at }, w) {
+      const side = Math.ceil(size / stride), bias = at + kernel * kernel * channels * filters;
+      const before = Math.floor(Math.max((side - 1) * stride + kernel - size, 0) / 2);
+      const out = new Float32Array(side * side * filters);
+      for (let i = 0; i < out.length; i++) out[i] = w[bias + (i % filters)];
+      for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) {
+        const to = (i * side + j) * filters;
+        for (let a = 0; a < kernel; a++) for (let b = 0; b < kernel; b++) {
+          const row = i * stride + a - before, column = j * stride + b - before;
+          if (row < 0 || row >= size || column < 0 || column >= size) continue;
+          for (let c = 0; c < channels; c++) {
+            const v = x[(row * size + column) * channels + c];
+            const k = at + ((a * kernel + b) * channels + c) * filters;
+            for (let f = 0; f < filters; f++) out[to + f] += v * w[k + f];
+          }
+        }
       }
       return out;
     },
@@ -45,12 +91,8 @@
             const column = j * stride + b - pad;
             if (column < 0 || column >= side) continue;
             const to = (row * side + column) * filters;
-            let k = at + (a * kernel + b) * filters * channels;
-            for (let f = 0; f < filters; f++) {
-              let sum = 0;
-              for (let c = 0; c < channels; c++) sum += x[from + c] * w[k++];
-              out[to + f] += sum;
-            }
+            const k = at + (a * kernel + b) * filters * channels;
+            products(out, to, x, from, w, k, channels, filters);
           }
         }
       }
@@ -70,19 +112,55 @@
 
   const ready = new Map();
 
+  /** 'vae', or a part of it, 'vae.encoder': what was exported, its weights as numbers. */
   function model(name) {
     if (!ready.has(name)) {
       const told = globalThis.ganvaeModels?.[name];
       if (!told) throw new Error(`no model '${name}' on this page`);
-      ready.set(name, { ...told, w: halves(told.weights), points: told.points && halves(told.points) });
+      const numbers = (texts) => (Array.isArray(texts) ? texts.map(halves) : texts && halves(texts));
+      ready.set(name, { ...told, weights: numbers(told.weights), points: numbers(told.points) });
     }
     return ready.get(name);
   }
 
-  /** z (latent_dim numbers) → 784 pixels in [−1, 1], row by row. */
-  function decode(name, z) {
-    const m = model(name);
-    return m.layers.reduce((x, layer) => LAYERS[layer.type](x, layer, m.w), Float32Array.from(z));
+  const run = (layers, x, w) => layers.reduce((x, layer) => LAYERS[layer.type](x, layer, w), Float32Array.from(x));
+
+  /** z (latent_dim numbers) → 784 pixels in [−1, 1], row by row; with `w`, by the weights of an earlier epoch. */
+  const decode = (name, z, w) => run(model(name).layers, z, w ?? model(name).weights);
+
+  /** 784 pixels in [−1, 1] → { mu, log_var }, the two outputs of a VAE's encoder. */
+  function encode(name, x) {
+    const { layers, weights } = model(`${name}.encoder`), out = Array.from(run(layers, x, weights));
+    return { mu: out.slice(0, out.length / 2), log_var: out.slice(out.length / 2) };
+  }
+
+  /**
+   * Ink (side × side, 0 to 1) → 784 pixels in [−1, 1] as MNIST has them: the longer side of the ink's box is 20 pixels
+   * long, and the centre of mass lies in the middle of pixel (14, 14), counted from 0. `widgets.as_mnist` in Python.
+   */
+  function asMNIST(ink, side) {
+    const x = new Float32Array(784).fill(-1), fine = 8; // each pixel is the mean of 8 × 8 places in it
+    let top = side, bottom = -1, left = side, right = -1, mass = 0, down = 0, across = 0;
+    for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) {
+      const v = ink[i * side + j];
+      mass += v;
+      down += v * (i + 0.5);
+      across += v * (j + 0.5);
+      if (v < 0.5) continue;
+      [top, bottom, left, right] = [Math.min(top, i), Math.max(bottom, i), Math.min(left, j), Math.max(right, j)];
+    }
+    if (bottom < 0) return x;
+    const scale = Math.max(bottom - top + 1, right - left + 1) / 20;
+    for (let r = 0; r < 28; r++) for (let c = 0; c < 28; c++) {
+      let sum = 0;
+      for (let a = 0; a < fine; a++) for (let b = 0; b < fine; b++) {
+        const i = Math.floor(down / mass + (r + (a + 0.5) / fine - 14.5) * scale);
+        const j = Math.floor(across / mass + (c + (b + 0.5) / fine - 14.5) * scale);
+        if (i >= 0 && i < side && j >= 0 && j < side) sum += ink[i * side + j];
+      }
+      x[28 * r + c] = (2 * sum) / fine ** 2 - 1;
+    }
+    return x;
   }
 
   // --- walks -----------------------------------------------------------------------------------------------------
@@ -104,6 +182,8 @@
     return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
   }
 
+  const prior = (m) => Array.from({ length: m.latent_dim }, normal);
+
   // --- pieces of a page ------------------------------------------------------------------------------------------
 
   function element(tag, properties = {}, ...children) {
@@ -116,32 +196,50 @@
 
   let count = 0;
 
-  /** A labelled range with its value shown; onInput gets the number. */
-  function slider(text, { min, max, step = 0.01, value = 0 }, onInput) {
+  const twoDecimals = (v) => (Math.round(100 * v) / 100 || 0).toFixed(2).replace("-", "−");
+
+  /** A control under its name. */
+  const labelled = (text, control, ...more) =>
+    element("div", { className: "explorer-slider" }, element("label", { htmlFor: control.id }, text), control, ...more);
+
+  /** A labelled range with its value shown, as `say` has it; onInput gets the number. */
+  function slider(text, { min, max, step = 0.01, value = 0, say = twoDecimals }, onInput) {
     const id = `explorer-${++count}`;
     const shown = element("output", { htmlFor: id });
     const input = element("input", { type: "range", id, min, max, step, value });
-    const show = () => (shown.value = (Math.round(100 * input.value) / 100 || 0).toFixed(2).replace("-", "−"));
+    const show = () => {
+      shown.value = say(Number(input.value));
+      input.setAttribute("aria-valuetext", shown.value);
+    };
     input.addEventListener("input", () => (show(), onInput(Number(input.value))));
     const set = (v) => ((input.value = v), show());
     show();
-    return { node: element("div", { className: "explorer-slider" }, element("label", { htmlFor: id }, text), input, shown), set };
+    return { node: labelled(text, input, shown), set };
   }
 
-  function picture(label, columns = 1) {
-    const canvas = element("canvas", { className: "explorer-image", width: 28 * columns, height: 28 });
+  /** A labelled choice among texts; onChange gets the value chosen. */
+  function choice(text, options, value, onChange) {
+    const select = element("select", { id: `explorer-${++count}` },
+      ...Object.entries(options).map(([key, shown]) => element("option", { value: key, selected: key === value }, shown)));
+    select.addEventListener("change", () => onChange(select.value));
+    return labelled(text, select);
+  }
+
+  function picture(label, columns = 1, rows = 1) {
+    const canvas = element("canvas", { className: "explorer-image", width: 28 * columns, height: 28 * rows });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", label);
     return canvas;
   }
 
-  function paint(canvas, pixels, column = 0) {
-    const image = new ImageData(28, 28);
+  /** Paint the n-th image of a picture, counted row by row. */
+  function paint(canvas, pixels, n = 0) {
+    const image = new ImageData(28, 28), columns = canvas.width / 28;
     for (let i = 0; i < 784; i++) {
       image.data.fill(Math.round((pixels[i] + 1) * 127.5), 4 * i, 4 * i + 3);
       image.data[4 * i + 3] = 255;
     }
-    canvas.getContext("2d").putImageData(image, 28 * column, 0);
+    canvas.getContext("2d").putImageData(image, 28 * (n % columns), 28 * Math.floor(n / columns));
   }
 
   const button = (text, onClick) => {
@@ -150,23 +248,62 @@
     return node;
   };
 
-  /** Which digit's mean code is nearest: read out when it changes. */
+  /** Which digit's mean code is nearest, or for a GAN, which has no codes, how long z is: read out when it changes. */
   function reading(m) {
     const node = element("p", { className: "explorer-reading" });
     node.setAttribute("aria-live", "polite");
+    const usual = Math.sqrt(m.latent_dim).toFixed(1);
     return {
       node,
       set(z) {
-        if (!m.means) return;
-        const far = m.means.map((mean) => mix(z, mean, 1, -1)).map((v) => dot(v, v));
-        const text = `nearest mean code: that of the digit ${far.indexOf(Math.min(...far))}`;
+        const far = m.means?.map((mean) => mix(z, mean, 1, -1)).map((v) => dot(v, v));
+        const text = far ? `nearest mean code: that of the digit ${far.indexOf(Math.min(...far))}`
+          : `length of z: ${Math.sqrt(dot(z, z)).toFixed(1)}; a draw's is near √${m.latent_dim} = ${usual}`;
         if (node.textContent !== text) node.textContent = text;
       },
     };
   }
 
-  const source = (m) =>
-    element("p", { className: "explorer-source" }, `Decoder of the run ${m.run}, after ${m.epochs} epochs, in this page.`);
+  const KIND = { vae: "VAE", gan: "GAN" };
+  const title = (m) => element("p", { className: "explorer-title" },
+    m.variation === "report" ? `The report's ${KIND[m.model]}` : `A ${m.variation} ${KIND[m.model]}, not the report's`);
+  const source = (m, part = "Decoder", epochs = m.epochs) => element("p", { className: "explorer-source" },
+    `${part} of the run ${m.run}, after ${epochs} epochs, in this page.`);
+
+  // Okabe & Ito's palette with grey and black, as in the book's figures (ganvae_lib.plots.COLOURS).
+  const DIGITS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D00", "#7F3C8D", "#8A8A8A", "#000000"];
+
+  /** The points of a map, coloured by digit, with each digit written at its centre; `place` gives pixels of the canvas. */
+  function scatter(canvas, points, digits, centres, place) {
+    const pen = canvas.getContext("2d");
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    pen.globalAlpha = 0.6;
+    for (let i = 0; 2 * i < points.length; i++) {
+      const [x, y] = place([points[2 * i], points[2 * i + 1]]);
+      pen.fillStyle = DIGITS[Number(digits[i])];
+      pen.fillRect(x - 1.25, y - 1.25, 2.5, 2.5);
+    }
+    pen.globalAlpha = 1;
+    pen.font = "bold 15px sans-serif";
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    centres.forEach((centre, digit) => {
+      const [x, y] = place(centre);
+      pen.fillStyle = "#fff";
+      pen.beginPath();
+      pen.arc(x, y, 10, 0, 7);
+      pen.fill();
+      pen.strokeStyle = DIGITS[digit];
+      pen.lineWidth = 2;
+      pen.stroke();
+      pen.fillStyle = "#000";
+      pen.fillText(digit, x, y + 1);
+    });
+  }
+
+  const MAP = 320; // pixels a side
+  const reach = (m) => 2.6 * Math.max(...m.spread); // of a map, from its middle
+  const placing = (span) => ([s, t]) => [(s / span + 1) * MAP / 2, (1 - t / span) * MAP / 2];
 
   // --- the explorers ---------------------------------------------------------------------------------------------
 
@@ -184,7 +321,7 @@
       };
       draw();
       const buttons = element("div", { className: "explorer-buttons" },
-        button("draw from the prior", () => set(z.map(normal))), button("all to 0", () => set(z.map(() => 0))));
+        button("draw from the prior", () => set(prior(m))), button("all to 0", () => set(z.map(() => 0))));
       return [
         element("div", { className: "explorer-side" }, canvas, read.node, buttons),
         element("div", { className: "explorer-controls" }, ...sliders.map((s) => s.node)),
@@ -193,47 +330,20 @@
 
     // The plane of the codes' two widest directions, with the test images' codes in it.
     map(m) {
-      const side = 320, span = 2.6 * Math.max(...m.spread), at = [0, 0];
-      const canvas = element("canvas", { className: "explorer-map", width: side, height: side, tabIndex: 0 });
+      const span = reach(m), place = placing(span), at = [0, 0];
+      const canvas = element("canvas", { className: "explorer-map", width: MAP, height: MAP, tabIndex: 0 });
       canvas.setAttribute("role", "application");
       canvas.setAttribute("aria-label", "Map of the codes. Drag, or use the arrow keys, to move the point that is decoded.");
       const image = picture("The image decoded at the point"), read = reading(m);
-      const place = ([s, t]) => [(s / span + 1) * side / 2, (1 - t / span) * side / 2];
-      const background = element("canvas", { width: side, height: side });
-
-      function drawCodes() {
-        const pen = background.getContext("2d");
-        for (let i = 0; i < m.digits.length; i++) {
-          const [x, y] = place([m.points[2 * i], m.points[2 * i + 1]]);
-          pen.fillStyle = DIGITS[Number(m.digits[i])];
-          pen.globalAlpha = 0.6;
-          pen.fillRect(x - 1.25, y - 1.25, 2.5, 2.5);
-        }
-        pen.globalAlpha = 1;
-        pen.font = "bold 15px sans-serif";
-        pen.textAlign = "center";
-        pen.textBaseline = "middle";
-        m.means.forEach((mean, digit) => {
-          const off = mix(mean, m.mean, 1, -1);
-          const [x, y] = place(m.axes.map((axis) => dot(off, axis)));
-          pen.fillStyle = "#fff";
-          pen.beginPath();
-          pen.arc(x, y, 10, 0, 7);
-          pen.fill();
-          pen.strokeStyle = DIGITS[digit];
-          pen.lineWidth = 2;
-          pen.stroke();
-          pen.fillStyle = "#000";
-          pen.fillText(digit, x, y + 1);
-        });
-      }
+      const background = element("canvas", { width: MAP, height: MAP });
+      const centres = m.means.map((mean) => m.axes.map((axis) => dot(mix(mean, m.mean, 1, -1), axis)));
 
       function draw() {
         const z = mix(mix(m.mean, m.axes[0], 1, at[0]), m.axes[1], 1, at[1]);
         paint(image, decode(m.name, z));
         read.set(z);
         const pen = canvas.getContext("2d"), [x, y] = place(at);
-        pen.clearRect(0, 0, side, side);
+        pen.clearRect(0, 0, MAP, MAP);
         pen.drawImage(background, 0, 0);
         for (const [colour, width] of [["#fff", 5], ["#000", 2]]) {
           pen.strokeStyle = colour;
@@ -258,12 +368,12 @@
       canvas.addEventListener("pointerdown", (event) => (canvas.setPointerCapture(event.pointerId), toPointer(event)));
       canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && toPointer(event));
       canvas.addEventListener("keydown", (event) => {
-        const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+        const way = ARROWS[event.key];
         if (!way) return;
         event.preventDefault();
-        move(at[0] + way[0] * span / 40, at[1] + way[1] * span / 40);
+        move(at[0] + way[0] * span / 40, at[1] - way[1] * span / 40);
       });
-      drawCodes();
+      scatter(background, m.points, m.digits, centres, place);
       draw();
       return [
         element("div", { className: "explorer-side" }, canvas),
@@ -271,52 +381,188 @@
       ];
     },
 
-    // From one digit's code to another's, straight or along an arc.
+    // From one code to another, straight or along an arc: a VAE's from a digit to a digit, a GAN's from draw to draw.
     walk(m) {
-      const steps = 9;
-      let from = 3, to = 8, t = 0.5, way = lerp;
+      const steps = 9, ends = m.examples ? [m.examples[3], m.examples[8]] : [prior(m), prior(m)];
+      let t = 0.5, way = lerp;
       const canvas = picture("The image at this point of the walk"), read = reading(m);
       const strip = picture("The whole walk, from left to right", steps);
       strip.classList.add("explorer-strip");
-      const at = (t) => way(m.examples[from], m.examples[to], t);
+      const at = (t) => way(...ends, t);
       const drawOne = () => (paint(canvas, decode(m.name, at(t))), read.set(at(t)));
       const draw = () => {
         for (let i = 0; i < steps; i++) paint(strip, decode(m.name, at(i / (steps - 1))), i);
         drawOne();
       };
-      const choose = (text, value, onChange) => {
-        const id = `explorer-${++count}`;
-        const select = element("select", { id },
-          ...m.examples.map((_, digit) => element("option", { value: digit, selected: digit === value }, `a ${digit}`)));
-        select.addEventListener("change", () => (onChange(Number(select.value)), draw()));
-        return element("div", { className: "explorer-slider" }, element("label", { htmlFor: id }, text), select);
-      };
-      const waySelect = element("select", { id: `explorer-${++count}` }, element("option", { value: "line" }, "a straight line"),
-        element("option", { value: "arc" }, "an arc"));
-      waySelect.addEventListener("change", () => ((way = waySelect.value === "arc" ? slerp : lerp), draw()));
+      const set = (i, z) => ((ends[i] = z), draw());
+      const digits = m.examples?.map((_, digit) => `a ${digit}`);
+      const choosers = digits
+        ? ["from", "to"].map((text, i) => choice(text, digits, String([3, 8][i]), (digit) => set(i, m.examples[digit])))
+        : [element("div", { className: "explorer-buttons" },
+          ...["new start", "new end"].map((text, i) => button(text, () => set(i, prior(m)))))];
       draw();
       return [
         element("div", { className: "explorer-side" }, canvas, read.node),
-        element("div", { className: "explorer-controls" },
-          choose("from", from, (v) => (from = v)), choose("to", to, (v) => (to = v)),
-          element("div", { className: "explorer-slider" }, element("label", { htmlFor: waySelect.id }, "along"), waySelect),
+        element("div", { className: "explorer-controls" }, ...choosers,
+          choice("along", { line: "a straight line", arc: "an arc" }, "line",
+            (v) => ((way = v === "arc" ? slerp : lerp), draw())),
           slider("how far", { min: 0, max: 1, value: t }, (v) => ((t = v), drawOne())).node),
         strip,
       ];
     },
+
+    // A drawing, made like MNIST's, through the encoder and back; then the code can be moved.
+    draw(m) {
+      const side = 140, thick = 12, step = 4; // as thick as MNIST's strokes once the drawing fills most of the board
+      const strokes = [[[42, 42], [98, 42], [62, 106]]]; // a 7, until somebody draws
+      const cursor = [side / 2, side / 2];
+      let untouched = true, penDown = false, keys = false, x, z;
+      const canvas = element("canvas", { className: "explorer-board", width: side, height: side, tabIndex: 0 });
+      canvas.setAttribute("role", "application");
+      canvas.setAttribute("aria-label", "Drawing board. Draw with the mouse or a finger. With keys: arrows move the pen, "
+        + "the space bar sets it down and lifts it, backspace takes back a stroke.");
+      const given = picture("The drawing as the encoder is given it"), back = picture("What the decoder makes of its code");
+      const read = reading(m), pen = canvas.getContext("2d", { willReadFrequently: true });
+      const state = element("p", { className: "explorer-reading" });
+      state.setAttribute("aria-live", "polite");
+      const error = element("p");
+
+      function decodeAgain() {
+        const image = decode(m.name, z);
+        paint(back, image);
+        read.set(z);
+        error.textContent = `squared error: ${image.reduce((sum, v, i) => sum + (v - x[i]) ** 2, 0).toFixed(1)} an image`;
+      }
+      const sliders = m.mean.map((_, i) => slider(`mu${i + 1}`, { min: -4, max: 4 }, (v) => ((z[i] = v), decodeAgain())));
+
+      function draw() {
+        pen.fillStyle = "#000";
+        pen.fillRect(0, 0, side, side);
+        Object.assign(pen, { strokeStyle: "#fff", lineWidth: thick, lineCap: "round", lineJoin: "round" });
+        for (const stroke of strokes) {
+          pen.beginPath();
+          pen.moveTo(...stroke[0]);
+          for (const [i, j] of stroke) pen.lineTo(i + 0.01, j); // a stroke of one point is a dot
+          pen.stroke();
+        }
+        const ink = pen.getImageData(0, 0, side, side).data;
+        x = asMNIST(Float32Array.from({ length: side * side }, (_, i) => ink[4 * i] / 255), side);
+        z = encode(m.name, x).mu;
+        sliders.forEach((s, i) => s.set(z[i]));
+        paint(given, x);
+        decodeAgain();
+        if (keys) {
+          Object.assign(pen, { strokeStyle: penDown ? "#E69F00" : "#56B4E9", lineWidth: 2 });
+          pen.beginPath();
+          pen.arc(...cursor, thick / 2 + 1, 0, 7);
+          pen.stroke();
+        }
+      }
+      const begin = (point) => {
+        if (untouched) strokes.length = 0;
+        untouched = false;
+        strokes.push([point]);
+      };
+      const setPen = (down) => {
+        penDown = down;
+        state.textContent = down ? "the pen is down" : "the pen is up";
+        if (down) begin([...cursor]);
+      };
+      const place = (event) => {
+        const box = canvas.getBoundingClientRect();
+        return [(event.clientX - box.left) / box.width * side, (event.clientY - box.top) / box.height * side];
+      };
+      const clear = () => ((strokes.length = 0), (untouched = false), setPen(false), draw());
+      const undo = () => (strokes.pop(), setPen(false), draw());
+      canvas.addEventListener("pointerdown", (event) => {
+        canvas.setPointerCapture(event.pointerId);
+        keys = penDown = false;
+        begin(place(event));
+        draw();
+      });
+      canvas.addEventListener("pointermove", (event) => {
+        if (!canvas.hasPointerCapture(event.pointerId) || !strokes.length) return;
+        strokes[strokes.length - 1].push(place(event));
+        draw();
+      });
+      canvas.addEventListener("keydown", (event) => {
+        const way = ARROWS[event.key];
+        if (way) {
+          way.forEach((v, i) => (cursor[i] = Math.min(side - thick, Math.max(thick, cursor[i] + step * v))));
+          if (penDown) strokes[strokes.length - 1].push([...cursor]);
+        } else if (event.key === " ") setPen(!penDown);
+        else if (event.key === "Backspace") undo();
+        else return;
+        event.preventDefault();
+        keys = true;
+        draw();
+      });
+      canvas.addEventListener("blur", () => ((keys = false), draw()));
+      draw();
+      const shown = (image, text) => element("div", { className: "explorer-shown" }, image, element("p", {}, text));
+      return [
+        element("div", { className: "explorer-side" }, canvas, state,
+          element("div", { className: "explorer-buttons" }, button("clear", clear), button("take back a stroke", undo))),
+        element("div", { className: "explorer-side explorer-both" },
+          shown(given, "given to the encoder"), shown(back, "given back by the decoder")),
+        element("div", { className: "explorer-controls" }, read.node, error, ...sliders.map((s) => s.node)),
+      ];
+    },
+
+    // The same z through the decoder of each epoch that was kept; of a VAE, where the codes lay then.
+    training(m) {
+      const t = model(`${m.name}.training`), side = Math.sqrt(t.draws.length), last = t.epochs.length - 1;
+      const grid = picture(`Images of the same ${t.draws.length} draws of z, at the epoch chosen`, side, side);
+      grid.classList.add("explorer-grid");
+      const images = new Map();
+      const imagesAt = (n) => {
+        if (!images.has(n)) images.set(n, t.draws.map((z) => decode(m.name, z, t.weights[n])));
+        return images.get(n);
+      };
+      const map = t.points && element("canvas", { className: "explorer-map explorer-still", width: MAP, height: MAP });
+      map?.setAttribute("role", "img");
+      map?.setAttribute("aria-label", "The codes of test images at the epoch chosen, coloured by digit, in one plane for all epochs");
+      const drawMap = (n) => {
+        const points = t.points[n] ?? m.points.subarray(0, t.points[0].length);
+        const sums = Array.from({ length: 10 }, () => [0, 0, 0]);
+        for (let i = 0; 2 * i < points.length; i++) {
+          const sum = sums[Number(m.digits[i])];
+          [points[2 * i], points[2 * i + 1], 1].forEach((v, j) => (sum[j] += v));
+        }
+        scatter(map, points, m.digits, sums.map(([s, t, k]) => [s / k, t / k]), placing(reach(m)));
+      };
+      const draw = (n) => {
+        imagesAt(n).forEach((image, i) => paint(grid, image, i));
+        if (map) drawMap(n);
+      };
+      draw(last);
+      return [
+        element("div", { className: "explorer-side" }, grid),
+        element("div", { className: "explorer-controls" },
+          slider("epoch", { min: 0, max: last, step: 1, value: last, say: (n) => String(t.epochs[n]) }, draw).node),
+        ...(map ? [element("div", { className: "explorer-side" }, map)] : []),
+      ];
+    },
   };
 
-  // Okabe & Ito's palette with grey and black, as in the book's figures (ganvae_lib.plots.COLOURS).
-  const DIGITS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D00", "#7F3C8D", "#8A8A8A", "#000000"];
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const SOURCES = {
+    draw: (m) => source(m, "Encoder and decoder"),
+    training: (m) => source(m, "Decoder", model(`${m.name}.training`).epochs.join(", ").replace(/, (\d+)$/, " and $1")),
+  };
 
   function mount(box) {
-    const m = model(box.dataset.model);
-    const parts = KINDS[box.dataset.kind](m);
-    box.replaceChildren(...parts, source(m)); // only now: where something above failed, the picture stays
-    box.classList.add("explorer-alive");
+    try {
+      const m = model(box.dataset.model), { kind } = box.dataset;
+      const parts = KINDS[kind](m);
+      box.replaceChildren(title(m), ...parts, (SOURCES[kind] ?? source)(m)); // only now: where something failed,
+      box.classList.add("explorer-alive"); // the picture stays
+    } catch (error) {
+      console.error(error); // and the other explorers live
+    }
   }
 
-  globalThis.ganvae = { decode, lerp, slerp, model };
+  globalThis.ganvae = { decode, encode, asMNIST, lerp, slerp, model };
   const start = () => document.querySelectorAll(".explorer").forEach(mount);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
