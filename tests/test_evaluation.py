@@ -117,3 +117,19 @@ def test_a_record_without_weights_keeps_what_was_measured_on_the_model(monkeypat
     assert record.metric("ELBO").value < 0 and record.metric("pixel Fréchet distance").n == 100
     again = evaluate_target(tmp_path / "r", mnist=mnist, progress=False)
     assert {m.name: m.value for m in again} == {m.name: m.value for m in record.metrics}
+
+
+def test_a_search_finds_what_the_decoder_can_draw_and_says_what_the_encoder_leaves(monkeypatch):
+    """This decoder draws one image whatever z is: the error of search and encoder alike is that of this image."""
+    monkeypatch.setattr(evaluation, "INVERSION_STEPS", 3)
+    x = load_mnist().x_test[:60]
+    vae = vae_of()
+    bias = next(layer for layer in reversed(vae.decoder.layers) if layer.weights).bias
+    bias.assign(np.full(bias.shape, -1.0))
+    result = evaluation.inversion(vae, x, reference_name="60 digits", n=20, seed=3)
+    chosen = x[np.random.default_rng(3).permutation(60)[:20]]
+    errors = np.mean((chosen - np.tanh(-0.5)) ** 2, axis=(1, 2, 3))
+    assert result.value == pytest.approx(errors.mean(), rel=1e-5)
+    assert result.spread == pytest.approx(errors.std(ddof=1) / np.sqrt(20), rel=1e-4)
+    assert result.extra == {"steps": 3, "starts": 4, "encoder": pytest.approx(errors.mean(), rel=1e-5)}
+    assert (result.n, result.seed, result.reference) == (20, 3, "60 digits")

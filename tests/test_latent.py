@@ -8,6 +8,7 @@ from ganvae_lib.latent import (
     direction,
     effects,
     encode,
+    image_decoder,
     invert,
     lerp,
     plane,
@@ -205,3 +206,21 @@ def test_invert_finds_the_latent_vector_again():
     assert np.abs(held.z).max() < 0.1  # a heavy prior keeps z at 0
     with pytest.raises(CourseError, match="restarts"):
         invert(generator, z, restarts=0)
+
+
+@pytest.mark.parametrize("reconstruction", ["bce", "mse"])
+def test_the_image_decoder_of_a_model_is_what_it_draws_with(reconstruction):
+    from ganvae_lib import networks
+    from ganvae_lib.gan import GAN
+    from ganvae_lib.vae import VAE
+
+    z = rng.standard_normal((4, 3)).astype("float32")
+    vae = VAE(
+        networks.encoder(latent_dim=3, filters=(2, 2), hidden=(8,)),
+        networks.decoder(latent_dim=3),
+        reconstruction=reconstruction,
+    )
+    np.testing.assert_allclose(np.asarray(image_decoder(vae)(z)), np.asarray(vae.decode(z)), atol=1e-6)
+    assert image_decoder(vae).input_shape == (None, 3)
+    gan = GAN(networks.generator(latent_dim=3, hidden=(98,), filters=(2, 1)), networks.discriminator(filters=(2,)))
+    np.testing.assert_allclose(np.asarray(image_decoder(gan)(z)), np.asarray(gan(z)), atol=1e-6)
