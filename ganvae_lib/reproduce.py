@@ -43,7 +43,7 @@ def _design(kind: str, *variations: str) -> dict[str, Run]:
 RUNS = {
     **{f"baseline-{name}": Run("baseline", name, f"baseline-{name}", epochs=0) for name in BASELINES},
     "vae-narrow": Run("vae", "narrow", "vae-narrow", epochs=50, n=2_000),
-    "gan-compact": Run("gan", "compact", "gan-compact", epochs=30),
+    "gan-compact": Run("gan", "compact", "gan-compact", epochs=30, n=2_000),
     **_design("vae", "report", "latent-2", "latent-5", "latent-20", "latent-50", "narrow", "wide", "dense-bridge",
               "mse", "product", "alternating", "beta-0.1", "beta-0.5", "beta-2", "beta-4", "beta-10"),
     **_design("gan", "compact", "compact-latent-2", "compact-latent-50", "compact-latent-100"),
