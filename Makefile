@@ -44,12 +44,12 @@ notebooks: $(INSTALLED)  ## execute every chapter in place and store its outputs
 
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
 	$(PYTEST) tests --ignore tests/test_book.py -n $(JOBS) --dist loadscope
-	$(PYTEST) --nbval chapters -n $(JOBS) --dist loadscope
+	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	$(BOOK) -q
 	$(PYTEST) tests/test_book.py
 
 test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versions that Colab has, in an environment of their own
-	.venv-colab/bin/python -m pytest -q --nbval chapters -n $(JOBS) --dist loadscope
+	.venv-colab/bin/python -m pytest -q --nbval chapters book -n $(JOBS) --dist loadscope
 
 .venv-colab/.installed: requirements-colab.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv-colab
@@ -65,9 +65,11 @@ lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the b
 reproduce: $(INSTALLED)  ## the report's full-length runs, into runs/ (hours)
 	$(BIN)/ganvae reproduce
 
-bench: $(VENV)/.bench  ## time training steps and metrics beside other libraries (installs PyTorch)
-	$(BIN)/python -m bench
+bench: .venv-bench/.installed  ## time steps and metrics beside PyTorch and others, in an environment of their own
+	.venv-bench/bin/python -m bench
 
-$(VENV)/.bench: $(INSTALLED)
-	$(BIN)/python -m pip install -q -c requirements.txt -e ".[bench]"
+.venv-bench/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install -q -r requirements.txt
+	.venv-bench/bin/python -m pip install -q -c requirements.txt -e ".[bench]"
 	@touch $@

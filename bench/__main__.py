@@ -1,9 +1,9 @@
-"""`make bench`: the training steps, then the metrics, each beside its rivals in one run."""
+"""`make bench`: the training steps beside their rivals, how cost grows, the metrics beside theirs."""
 
 import subprocess
 import sys
 
-for module in ("bench.steps", "bench.metrics"):
+for module in ("bench.steps", "bench.scaling", "bench.metrics"):
     print(f"\n## {module}\n", flush=True)
     code = subprocess.run(
         [sys.executable, "-m", module], check=False

@@ -1,104 +1,173 @@
-"""Time one training step of the exact GAN and VAE beside plain Keras and PyTorch, and against the machine's limit.
+"""Time one training step of the exact GAN and VAE beside plain Keras and PyTorch, and against the machine's limits.
 
-`python -m bench.steps [--steps N]` prints the table and writes results/bench_steps/bench.json. All rows are measured in
-one run, in turns, so that ratios hold on a noisy machine; seconds are the fastest of each row's steps.
+`python -m bench.steps [--turns N]` prints the table and writes results/bench_steps/bench.json. Each contender runs in a
+process of its own, so that its memory is its own too; those of a group take turns, so that ratios hold on a noisy
+machine. Seconds are the fastest of a row's turns, the mean over the steps of a turn.
 """
 
 import argparse
 import json
+import resource
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from ganvae_lib import GAN, VAE, networks
+# A contender loads its own library alone: what needs Keras imports it where it is used.
 from ganvae_lib.paper import DECISIONS, TRAINING
-from ganvae_lib.quiet_keras import keras
+from ganvae_lib.paper import VAE as VAE_SIZES
 from ganvae_lib.record import hardware_in_words
-from ganvae_lib.training import BACKEND
 
-OUT = Path(__file__).resolve().parents[1] / "results" / "bench_steps" / "bench.json"
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "results" / "bench_steps" / "bench.json"
 BATCH = DECISIONS.batch_size
+STEPS = {"GAN": 3, "VAE": 50}  # steps a turn, enough to hide what starting `fit` takes
+PRODUCT, COPY = "matrix product 4096³", "copy of 512 MiB"
+
+# --- what a step takes at least -------------------------------------------------------------------------------------
 
 
-def forward_flops(network) -> float:
-    """Floating-point operations of one image through a network: two for each weight at each place it is used."""
+def forward_flops(network, padding=True) -> float:
+    """Floating-point operations of one image through a network: two for each weight at each place it is used.
+
+    A convolution multiplies the zeros of its padding too; with `padding=False` these products are left out.
+    """
+    from keras import layers
+
     total = 0.0
     for layer in network.layers:
-        if isinstance(layer, keras.layers.Dense):
+        if isinstance(layer, layers.Dense):
             total += 2 * np.prod(layer.kernel.shape)
-        elif isinstance(layer, keras.layers.Conv2DTranspose):  # each input pixel is spread over the kernel
-            total += 2 * np.prod(layer.kernel.shape) * np.prod(layer.input.shape[1:3])
-        elif isinstance(layer, keras.layers.Conv2D):
-            total += 2 * np.prod(layer.kernel.shape) * np.prod(layer.output.shape[1:3])
+        elif isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose)):  # one is the other backwards
+            small, large = sorted((layer.input.shape[1], layer.output.shape[1]))
+            k, stride = layer.kernel_size[0], layer.strides[0]
+            first = np.arange(small) * stride - max((small - 1) * stride + k - large, 0) // 2
+            inside = np.minimum(first + k, large) - np.maximum(first, 0)  # pixels that a row of the kernel lies on
+            places = small * k if padding else inside.sum()
+            total += 2 * places**2 * np.prod(layer.kernel.shape[2:])
     return float(total)
 
 
-def gan_step_flops(gan) -> float:
+def gan_step_flops(gan, padding=True) -> float:
     """One step: G forward and back; D forward and back on real and on fake; D forward and back to the fake."""
-    return BATCH * (3 * forward_flops(gan.generator) + 8 * forward_flops(gan.discriminator))
+    return BATCH * (3 * forward_flops(gan.generator, padding) + 8 * forward_flops(gan.discriminator, padding))
 
 
-def vae_step_flops(vae) -> float:
+def vae_step_flops(vae, padding=True) -> float:
     """One step: forward, and back twice, through encoder and decoder."""
-    return BATCH * 3 * (forward_flops(vae.encoder) + forward_flops(vae.decoder))
+    return BATCH * 3 * (forward_flops(vae.encoder, padding) + forward_flops(vae.decoder, padding))
 
 
-def matmul_rate(n: int = 4096) -> float:
-    """Seconds of one float32 n×n matrix product: 2n³ operations, the machine's practical limit."""
+def step_bytes(model) -> int:
+    """Bytes that a step moves for its weights at least, in float32.
+
+    A weight is read forward and back and its gradient written; Adam reads both and its two moments, and writes three.
+    """
+    return 10 * 4 * model.count_params()
+
+
+def matmul_rate(n: int = 4096):
+    """One float32 n×n matrix product: 2n³ operations, the machine's practical limit."""
+    from ganvae_lib.quiet_keras import keras
+
     a = keras.random.normal((n, n), seed=0)
-    start = time.perf_counter()
-    np.asarray(keras.ops.matmul(a, a))[0, 0]
-    return time.perf_counter() - start
+    return lambda: np.asarray(keras.ops.matmul(a, a))[0, 0]
 
 
-def stepper(model):
-    """A function that runs one training step of a compiled Keras model, as `fit` runs it."""
-    x = np.random.default_rng(0).uniform(-1, 1, (BATCH, *TRAINING.image_shape)).astype("float32")
+def copy(megabytes: int = 512, threads: int = 2):
+    """Copy that much memory, a share a thread: as many bytes read as written."""
+    a, b = (np.ones((threads, megabytes * 2**18 // threads), "float32") for _ in "ab")
+
+    def run():
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(np.copyto, b, a))
+
+    return run
+
+
+# --- the contenders: each a function that runs STEPS steps ----------------------------------------------------------
+
+
+def data(steps):
+    return np.random.default_rng(0).uniform(-1, 1, (steps * BATCH, *TRAINING.image_shape)).astype("float32")
+
+
+def ours(kind, precision="float32", dispatch=None):
+    """Our model as `runs.train` fits it, data and all."""
+    from ganvae_lib import GAN, VAE
+    from ganvae_lib.quiet_keras import keras
+    from ganvae_lib.training import STEPS_PER_DISPATCH, Batches
+
+    keras.config.set_dtype_policy(precision)
+    model = {"GAN": GAN, "VAE": VAE}[kind]()
+    model.compile(steps_per_execution=dispatch or STEPS_PER_DISPATCH)
+    batches = Batches(data(STEPS[kind]), BATCH)
+    return lambda: model.fit(batches, epochs=1, verbose=0, shuffle=False)
+
+
+def tutorial():
+    """The GAN's step as Keras' own examples write it: two tapes, two forward passes, Keras' Adam and convolutions."""
+    import tensorflow as tf
+
+    from ganvae_lib import networks
+    from ganvae_lib.quiet_keras import keras
+
+    networks.TinyConv2D.LARGEST = 0
+
+    class TutorialGAN(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.generator, self.discriminator = networks.generator(), networks.discriminator()
+            self.built = True
+
+        def compile(self, **options):
+            super().compile(**options)
+            adam = {"learning_rate": TRAINING.learning_rate, "beta_1": DECISIONS.gan_beta_1}
+            self.d_optimizer, self.g_optimizer = keras.optimizers.Adam(**adam), keras.optimizers.Adam(**adam)
+            self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
+
+        def train_step(self, x):
+            n = tf.shape(x)[0]
+            fake = self.generator(tf.random.normal((n, 100)))
+            images = tf.concat([fake, x], axis=0)
+            labels = tf.concat([tf.zeros((n, 1)), tf.ones((n, 1))], axis=0)
+            with tf.GradientTape() as tape:
+                d_loss = self.loss_fn(labels, self.discriminator(images))
+            theta = self.discriminator.trainable_variables
+            self.d_optimizer.apply_gradients(zip(tape.gradient(d_loss, theta), theta, strict=True))
+            with tf.GradientTape() as tape:
+                g_loss = self.loss_fn(tf.ones((n, 1)), self.discriminator(self.generator(tf.random.normal((n, 100)))))
+            theta = self.generator.trainable_variables
+            self.g_optimizer.apply_gradients(zip(tape.gradient(g_loss, theta), theta, strict=True))
+            return {"d_loss": d_loss, "g_loss": g_loss}
+
+    model, x = TutorialGAN(), data(STEPS["GAN"])
+    model.compile(jit_compile="auto")
     return lambda: model.fit(x, batch_size=BATCH, epochs=1, verbose=0, shuffle=False)
 
 
-class TutorialGAN(keras.Model):
-    """The same step as Keras' own GAN examples write it: two tapes, two forward passes, Keras' Adam."""
+def torch_adam(network, beta_1):
+    import torch
 
-    def __init__(self):
-        super().__init__()
-        self.generator, self.discriminator = networks.generator(), networks.discriminator()
-        self.built = True
-
-    def compile(self, **options):
-        super().compile(**options)
-        adam = {"learning_rate": TRAINING.learning_rate, "beta_1": DECISIONS.gan_beta_1}
-        self.d_optimizer, self.g_optimizer = keras.optimizers.Adam(**adam), keras.optimizers.Adam(**adam)
-        self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
-
-    def train_step(self, x):
-        import tensorflow as tf
-
-        n = tf.shape(x)[0]
-        fake = self.generator(tf.random.normal((n, 100)))
-        images = tf.concat([fake, x], axis=0)
-        labels = tf.concat([tf.zeros((n, 1)), tf.ones((n, 1))], axis=0)
-        with tf.GradientTape() as tape:
-            d_loss = self.loss_fn(labels, self.discriminator(images))
-        theta = self.discriminator.trainable_variables
-        self.d_optimizer.apply_gradients(zip(tape.gradient(d_loss, theta), theta, strict=True))
-        with tf.GradientTape() as tape:
-            g_loss = self.loss_fn(tf.ones((n, 1)), self.discriminator(self.generator(tf.random.normal((n, 100)))))
-        theta = self.generator.trainable_variables
-        self.g_optimizer.apply_gradients(zip(tape.gradient(g_loss, theta), theta, strict=True))
-        return {"d_loss": d_loss, "g_loss": g_loss}
+    options = {"lr": TRAINING.learning_rate, "betas": (beta_1, DECISIONS.beta_2), "eps": DECISIONS.epsilon}
+    return torch.optim.Adam(network.parameters(), fused=True, **options)
 
 
-def tutorial(jit_compile):
-    model = TutorialGAN()
-    model.compile(jit_compile=jit_compile)
-    return stepper(model)
+def torch_batches(steps):
+    """A function that gives the batches of an epoch in a fresh order, out of one array, as `Batches` does."""
+    import torch
+
+    x = torch.from_numpy(data(steps).reshape(-1, 1, 28, 28))
+    return lambda: (x[i].contiguous(memory_format=torch.channels_last) for i in torch.randperm(len(x)).split(BATCH))
 
 
-def torch_gan():
+def torch_gan(bfloat16=False):
     """The same step in eager PyTorch: fused Adam, channels-last, the fake batch shared as ours shares it."""
     import torch
     from torch import nn
@@ -113,88 +182,210 @@ def torch_gan():
     convolutions = [m for a, b in pairwise(sizes) for m in (nn.Conv2d(a, b, 5, 2, 2), slope)]
     discriminator = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(2048, 1))
     generator, discriminator = (m.to(memory_format=torch.channels_last) for m in (generator, discriminator))
-    options = {"lr": TRAINING.learning_rate, "betas": (DECISIONS.gan_beta_1, DECISIONS.beta_2), "fused": True}
-    g_adam = torch.optim.Adam(generator.parameters(), **options)
-    d_adam = torch.optim.Adam(discriminator.parameters(), **options)
-    x = torch.rand(BATCH, 1, 28, 28).mul(2).sub(1).to(memory_format=torch.channels_last)
+    g_adam, d_adam = (torch_adam(m, DECISIONS.gan_beta_1) for m in (generator, discriminator))
+    batches = torch_batches(STEPS["GAN"])
 
-    def step():
-        fake = generator(torch.randn(BATCH, 100))
-        d_adam.zero_grad(set_to_none=True)
-        (F.softplus(-discriminator(x)).mean() + F.softplus(discriminator(fake.detach())).mean()).backward()
-        d_adam.step()
-        g_adam.zero_grad(set_to_none=True)
-        discriminator.requires_grad_(False)
-        F.softplus(-discriminator(fake)).mean().backward()
-        discriminator.requires_grad_(True)
-        g_adam.step()
+    def run():
+        for x in batches():
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                fake = generator(torch.randn(BATCH, 100))
+                d_adam.zero_grad(set_to_none=True)
+                real_logits, fake_logits = discriminator(x), discriminator(fake.detach())
+            (F.softplus(-real_logits.float()).mean() + F.softplus(fake_logits.float()).mean()).backward()
+            d_adam.step()
+            g_adam.zero_grad(set_to_none=True)
+            discriminator.requires_grad_(False)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                logits = discriminator(fake)
+            F.softplus(-logits.float()).mean().backward()
+            discriminator.requires_grad_(True)
+            g_adam.step()
 
-    return step
+    return run
 
 
-def compiled(model):
-    model.compile()
-    return model
+def torch_vae(bfloat16=False):
+    """The report's VAE in eager PyTorch: the same layers, crop and loss, fused Adam, channels-last."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    slope, d = nn.LeakyReLU(0.2), VAE_SIZES.latent_dim
+    encoder = nn.Sequential(
+        nn.Conv2d(1, 32, 3, 2, 1), slope, nn.Conv2d(32, 64, 3, 2, 1), slope, nn.Flatten(),
+        nn.Linear(3136, 512), slope, nn.Linear(512, 256), slope, nn.Linear(256, 2 * d),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Linear(d, 256), slope, nn.Linear(256, 512), slope, nn.Unflatten(1, (8, 8, 8)),
+        nn.ConvTranspose2d(8, 64, 3, 2, 1, 1), slope, nn.ConvTranspose2d(64, 1, 3, 2, 1, 1),
+    )  # fmt: skip
+    network = nn.ModuleList([encoder, decoder]).to(memory_format=torch.channels_last)
+    adam, batches = torch_adam(network, DECISIONS.vae_beta_1), torch_batches(STEPS["VAE"])
+
+    def run():
+        for x in batches():
+            adam.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                mu, log_var = encoder(x).float().chunk(2, dim=1)
+                logits = decoder(mu + (log_var / 2).exp() * torch.randn(BATCH, d))[:, :, 2:-2, 2:-2]
+            nll = F.binary_cross_entropy_with_logits(logits.float(), (x + 1) / 2, reduction="none").sum((1, 2, 3))
+            kl = 0.5 * (mu**2 + log_var.exp() - log_var - 1).sum(1)
+            (nll + kl).mean().backward()
+            adam.step()
+
+    return run
+
+
+ROWS = {
+    PRODUCT: matmul_rate,
+    COPY: copy,
+    "GAN step, this course": lambda: ours("GAN"),
+    "GAN step, Keras as its tutorials write it": tutorial,
+    "GAN step, PyTorch eager": torch_gan,
+    "GAN step, this course, mixed_bfloat16": lambda: ours("GAN", "mixed_bfloat16"),
+    "GAN step, PyTorch eager, bfloat16 autocast": lambda: torch_gan(True),
+    "VAE step, this course": lambda: ours("VAE"),
+    "VAE step, this course, one step a dispatch": lambda: ours("VAE", dispatch=1),
+    "VAE step, PyTorch eager": torch_vae,
+    "VAE step, this course, mixed_bfloat16": lambda: ours("VAE", "mixed_bfloat16"),
+    "VAE step, PyTorch eager, bfloat16 autocast": lambda: torch_vae(True),
+}
+# What is in memory at a time; each group also runs the limits and our float32 row, which its rows are divided by.
+GROUPS = [
+    [row for row in ROWS if row.startswith(kind) and ("bfloat16" in row) == low]
+    for kind in STEPS
+    for low in (False, True)
+]
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+class Contender:
+    """A row in a process of its own, which runs a turn when told to."""
+
+    def __init__(self, row):
+        command = [sys.executable, "-m", "bench.steps", "--row", row]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def turn(self) -> float:
+        """Seconds of one turn."""
+        print("turn", file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def end(self) -> float:
+        """End the process: peak of its resident memory in MB."""
+        out, _ = self.process.communicate()
+        return json.loads(out)
+
+
+def serve(row):
+    """The child of `Contender`: a turn for each line, the peak memory at the end."""
+    run = ROWS[row]()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, flush=True)
+    print(peak_memory())
+
+
+def peak_memory() -> float:
+    """This process's peak resident memory in MB. Linux's ru_maxrss would hold the parent's too; macOS' is in bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def in_turns(rows, turns: int) -> tuple[dict, dict]:
+    """Seconds of each turn of each row, the first (tracing, warming up) left out; and each row's peak memory in MB."""
+    contenders = {row: Contender(row) for row in rows}
+    seconds = {row: [] for row in rows}
+    for turn in range(turns + 1):
+        for row, contender in contenders.items():
+            took = contender.turn()
+            if turn:
+                seconds[row].append(took)
+    return seconds, {row: contender.end() for row, contender in contenders.items()}
+
+
+def table_of(turns: int, with_torch: bool) -> list[dict]:
+    measured = []
+    for group in GROUPS:
+        base = f"{group[0][:3]} step, this course"
+        rows = [row for row in dict.fromkeys((PRODUCT, COPY, base, *group)) if with_torch or "PyTorch" not in row]
+        measured.append((base, [row for row in rows if row in group], *in_turns(rows, turns)))
+
+    from ganvae_lib import GAN, VAE
+
+    models = {"GAN": (GAN(), gan_step_flops), "VAE": (VAE(), vae_step_flops)}
+    table = []
+    for base, group, seconds, memory in measured:
+        model, flops = models[base[:3]]
+        work, needed = flops(model), flops(model, padding=False)
+        best = {row: min(times) / STEPS.get(row[:3], 1) for row, times in seconds.items()}
+        rate, bandwidth = 2 * 4096.0**3 / best[PRODUCT], 2 * 512 * 2**20 / best[COPY]
+        if not table:
+            table.append({"row": PRODUCT, "seconds": best[PRODUCT], "GFLOP/s": rate / 1e9, "peak MB": memory[PRODUCT]})
+            table.append({"row": COPY, "seconds": best[COPY], "GB/s": bandwidth / 1e9, "peak MB": memory[COPY]})
+        for row in group:
+            table.append({
+                "row": row, "seconds": best[row], "steps timed": len(seconds[row]) * STEPS[base[:3]],
+                "GFLOP": work / 1e9, "GFLOP/s": work / best[row] / 1e9,
+                "of the matrix product's rate": work / best[row] / rate,
+                "the same, padding not counted": needed / best[row] / rate,
+                "arithmetic floor, seconds": work / rate,
+                "memory floor, seconds": step_bytes(model) / bandwidth,
+                "ours / this": best[base] / best[row],
+                "epoch, seconds": best[row] * (TRAINING.n_train // BATCH),
+                "peak MB": memory[row],
+            })  # fmt: skip
+    return table
 
 
 def main():
     """Measure every row in turns, print the table, write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=8, help="steps of each row (default 8)")
+    parser.add_argument("--turns", type=int, default=8, help="turns of each row (default 8)")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--row", choices=ROWS, metavar="ROW", help="what a contender's own process is started with")
     arguments = parser.parse_args()
+    if arguments.row:
+        return serve(arguments.row)
 
-    gan, vae = compiled(GAN()), compiled(VAE())
-    rows = {
-        "matrix product 4096³": (matmul_rate, 2 * 4096.0**3),
-        "GAN step, this course": (stepper(gan), gan_step_flops(gan)),
-        "GAN step, Keras as its tutorials write it": (tutorial("auto"), gan_step_flops(gan)),
-        "VAE step, this course": (stepper(vae), vae_step_flops(vae)),
-    }
-    try:
-        rows["GAN step, PyTorch eager"] = (torch_gan(), gan_step_flops(gan))
-    except ImportError:
-        print("PyTorch is not installed: its row is left out ('make bench' installs it)\n")
-    seconds = {name: [] for name in rows}
-    for turn in range(arguments.steps + 1):
-        for name, (step, _) in rows.items():
-            if turn > 2 and seconds[name] and min(seconds[name]) > 5:
-                continue  # twice is enough for a row this slow
-            start = time.perf_counter()
-            result = step()
-            took = result if isinstance(result, float) else time.perf_counter() - start
-            if turn:  # the first turn compiles
-                seconds[name].append(took)
-
-    best = {name: min(times) for name, times in seconds.items()}
-    rate = rows["matrix product 4096³"][1] / best["matrix product 4096³"]
-    ours = best["GAN step, this course"]
-    table = [
-        {
-            "row": name,
-            "seconds": best[name],
-            "GFLOP": flops / 1e9,
-            "GFLOP/s": flops / best[name] / 1e9,
-            "of the matrix product's rate": flops / best[name] / rate,
-            "ours / this": ours / best[name] if name.startswith("GAN") else None,
-            "steps": len(seconds[name]),
-        }
-        for name, (_, flops) in rows.items()
-    ]
-    print(f"{'':46s} {'seconds':>8s} {'GFLOP':>7s} {'GFLOP/s':>8s} {'of limit':>8s} {'ours/this':>9s}")
-    for row in table:
-        ratio = "" if row["ours / this"] is None else f"{row['ours / this']:.2f}"
-        print(
-            f"{row['row']:46s} {row['seconds']:8.3f} {row['GFLOP']:7.1f} {row['GFLOP/s']:8.0f} "
-            f"{row['of the matrix product' + chr(39) + 's rate']:8.2f} {ratio:>9s}"
-        )
-    packages = ["keras", BACKEND, "numpy"] + (["torch"] if any("PyTorch" in name for name in rows) else [])
+    with_torch = find_spec("torch") is not None
+    if not with_torch:
+        print("PyTorch is not installed: its rows are left out ('make bench' installs it)\n")
+    table = table_of(arguments.turns, with_torch)
+    show(table)
+    packages = ["keras", "tensorflow", "numpy"] + ["torch"] * with_torch
     record = {
         "hardware": hardware_in_words(), "batch": BATCH, "versions": {p: version(p) for p in packages},
-        "seconds are": "the fastest step of each row, all rows in turns in one run", "table": table,
+        "seconds are": "the fastest turn of each row, the rows of a group in turns, divided by its steps "
+                       f"({STEPS['GAN']} of the GAN, {STEPS['VAE']} of the VAE)",
+        "floors are": f"float32: operations, padding counted, at the rate of the {PRODUCT}; 40 bytes a parameter "
+                      f"(weight, gradient, Adam's moments) at the rate of the {COPY}",
+        "memory is": "peak resident memory of the process that ran this row alone, its libraries included",
+        "epoch is": f"{TRAINING.n_train // BATCH} steps of that many seconds",
+        "table": table,
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def show(table):
+    columns = {
+        "seconds": ".4f", "GFLOP/s": ".0f", "of the matrix product's rate": ".2f",
+        "the same, padding not counted": ".2f", "arithmetic floor, seconds": ".4f", "memory floor, seconds": ".4f",
+        "ours / this": ".2f", "peak MB": ".0f",
+    }  # fmt: skip
+    heads = ("seconds", "GFLOP/s", "of limit", "unpadded", "arith.", "memory", "ours/this", "peak MB")
+    print(f"{'':44s}" + "".join(f"{head:>10s}" for head in heads))
+    for row in table:
+        cells = (format(row[key], form) if key in row else "" for key, form in columns.items())
+        print(f"{row['row']:44s}" + "".join(f"{cell:>10s}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Execute the chapters in place and store outputs that name no machine: `python book/run_notebooks.py [NOTEBOOK …]`."""
+"""Execute the notebooks in place, store outputs that name no machine: `python book/run_notebooks.py [NOTEBOOK …]`."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "book" / "speed.ipynb"
 PRIVATE = sorted({str(ROOT), str(Path.home()), sys.prefix} - {"/"})
 
 
@@ -68,6 +69,6 @@ def run(path):
 
 
 if __name__ == "__main__":
-    paths = [Path(p).resolve() for p in sys.argv[1:]] or sorted(ROOT.glob("chapters/*.ipynb"))
+    paths = [Path(p).resolve() for p in sys.argv[1:]] or [*sorted(ROOT.glob("chapters/*.ipynb")), PAGE]
     failures = [message for path in paths if (message := run(path))]
     sys.exit("\n".join(failures) or None)

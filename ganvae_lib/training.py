@@ -29,8 +29,8 @@ else:
     )
 
 
-# Steps that `runs.train` lets `fit` run before callbacks see their losses: a tenth of the waiting for Python, and of
-# the waits of a GPU. More gained nothing (bench/README.md).
+# Steps that `runs.train` lets `fit` run before callbacks see their losses: Python is waited for a tenth as often. What
+# that gains, and that more gains nothing: bench/README.md.
 STEPS_PER_DISPATCH = 10
 
 # --- optimizer -------------------------------------------------------------------------------------------------------

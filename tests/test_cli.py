@@ -40,6 +40,22 @@ def test_help_names_every_command_and_imports_no_backend():
     assert done.stdout.splitlines()[-1] == "False"
 
 
+def test_importing_the_library_touches_neither_keras_nor_a_backend():
+    code = "import time; start = time.perf_counter(); import ganvae_lib; took = time.perf_counter() - start\n"
+    code += "import sys; print(took, [name for name in ('keras', 'tensorflow', 'jax') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    took, loaded = done.stdout.split(maxsplit=1)
+    assert loaded.strip() == "[]" and float(took) < 3  # milliseconds; the aim is 0.3 s on an idle machine
+
+
+def test_loading_the_digits_takes_no_time():
+    from ganvae_lib import load_mnist
+
+    start = time.perf_counter()
+    load_mnist()
+    assert time.perf_counter() - start < 10  # the aim is 1 s on an idle machine
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(ganvae, command):
     code, out, _ = ganvae(command, "--help")

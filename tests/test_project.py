@@ -263,9 +263,9 @@ def test_widgets_are_left_out_of_the_book(name):
 
 
 def test_conftest_lets_literal_nbval_find_the_chapters():
-    """`pytest --nbval` at the root collects tests/ and chapters/, never the copies under _build/."""
+    """`pytest --nbval` at the root collects tests/, chapters/ and the page on speed, never the copies under _build/."""
     options = PYPROJECT["tool"]["pytest"]["ini_options"]
-    assert options["testpaths"] == ["tests", "chapters"]
+    assert options["testpaths"] == ["tests", "chapters", "book"]
     assert "_build" in options["norecursedirs"]
     assert "--nbval-current-env" in options["addopts"]
     assert options["filterwarnings"][0] == "error"

@@ -1,0 +1,86 @@
+"""bench/: what is counted and fitted, how a contender is told to run, and what the records hold."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from bench import scaling, steps
+from ganvae_lib import GAN, VAE
+from ganvae_lib.quiet_keras import keras, layers
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "book" / "speed.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "padded", "needed"),
+    [
+        (layers.Dense(7), None, 2 * 3 * 7, 2 * 3 * 7),
+        # 4×4 → 2×2, kernel 5: rows 0–3 and 1–3 of the image lie under it, so 7 of 10 each way.
+        (layers.Conv2D(6, 5, 2, "same"), 4, 2 * 3 * 6 * 10**2, 2 * 3 * 6 * 7**2),
+        (layers.Conv2DTranspose(6, 5, 2, "same"), 2, 2 * 3 * 6 * 10**2, 2 * 3 * 6 * 7**2),
+        (layers.Conv2D(6, 3, 1, "same"), 3, 2 * 3 * 6 * 9**2, 2 * 3 * 6 * 7**2),
+    ],
+)
+def test_operations_are_counted_with_and_without_padding(layer, size, padded, needed):
+    network = keras.Sequential([keras.Input((3,) if size is None else (size, size, 3)), layer])
+    assert steps.forward_flops(network) == padded
+    assert steps.forward_flops(network, padding=False) == needed
+
+
+def test_a_step_of_either_model_is_what_the_records_say():
+    table = {row["row"]: row for row in json.loads(steps.OUT.read_text())["table"]}
+    for kind, model, work in (("GAN", GAN(), steps.gan_step_flops), ("VAE", VAE(), steps.vae_step_flops)):
+        for name in (f"{kind} step, this course", f"{kind} step, PyTorch eager"):
+            row = table[name]
+            assert row["GFLOP"] == pytest.approx(work(model) / 1e9)
+            assert row["GFLOP/s"] == pytest.approx(row["GFLOP"] / row["seconds"])
+            assert min(row["arithmetic floor, seconds"], row["memory floor, seconds"], row["peak MB"]) > 0
+        assert table[f"{kind} step, this course"]["ours / this"] == 1
+
+
+def test_the_exponent_of_a_power_law_is_its_power():
+    x = np.array([10, 20, 50, 100])
+    assert scaling.exponent(x, 3e-5 * x**1.7) == pytest.approx(1.7)
+
+
+def test_a_curve_keeps_the_fastest_repeat(capsys):
+    slow = iter([0.0] * 4 + [0.05, 0.3] * 2 + [0.3, 0.05] * 2)  # warm-up of each point, then two turns
+    found = scaling.curve("a", "b", {x: lambda: scaling.time.sleep(next(slow)) for x in (1, 2, 4, 8)}, repeats=2)
+    assert found["x"] == [1, 2, 4, 8] and all(0.05 <= s < 0.3 for s in found["seconds"])
+    assert "exponent" in capsys.readouterr().out
+
+
+def test_a_contender_runs_a_turn_when_told_to_and_tells_its_memory():
+    contender = steps.Contender(steps.COPY)
+    seconds = [contender.turn() for _ in range(2)]
+    assert all(0.001 < s < 60 for s in seconds)
+    assert contender.end() > 2 * 512 * 1.04  # both arrays
+
+
+def test_every_row_is_in_one_group_and_each_group_is_of_one_model():
+    assert sorted(row for group in steps.GROUPS for row in group) == sorted(
+        row for row in steps.ROWS if row not in (steps.PRODUCT, steps.COPY)
+    )
+    assert all(len({row[:3] for row in group}) == 1 for group in steps.GROUPS)
+
+
+def test_the_record_of_growth_holds_each_curve_and_its_fit():
+    record = json.loads(scaling.OUT.read_text())
+    kinds = {curve["what"].split(" against ")[1].split(",")[0] for curve in record["curves"]}
+    assert kinds == {"batch size", "images", "N", "d"}
+    for curve in record["curves"]:
+        assert curve["exponent"] == pytest.approx(scaling.exponent(curve["x"], curve["seconds"]))
+    assert [row["bar"] for row in record["starting"]] == [0.3, 0.5, 1.0, 6.0]
+
+
+def test_the_page_was_executed_and_stores_no_stderr():
+    cells = [cell for cell in nbformat.read(PAGE, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "run `make notebooks`"
+    assert cells[0].source == (ROOT / "book" / "install_cell.txt").read_text().rstrip("\n")
+    outputs = [out for cell in cells for out in cell.outputs]
+    assert not any(out.get("name") == "stderr" or out.output_type == "error" for out in outputs)
+    assert sum("image/png" in out.get("data", {}) for out in outputs) == 4
