@@ -1,6 +1,6 @@
 """Leave one digit out, train on the other nine, and ask each model for the tenth: AUROC by digit, method and seed.
 
-`python -m bench.anomaly [--digits 0 1 …] [--seeds 0 …]` writes results/anomaly/record.json after every digit; run
+`python -m bench.anomaly [--digits 0 1 …] [--seeds 0 …]` writes results/anomaly/anomaly.json after every digit; run
 again, it goes on with what is missing. All ten digits take about ten minutes of one core. Training images come from
 `load_mnist()`; scores are of its test images, the held-out digit's against the other nine's.
 """
@@ -24,7 +24,7 @@ from ganvae_lib.record import environment
 from ganvae_lib.training import BACKEND, Batches, Shuffle, adam, write_text
 from ganvae_lib.variations import build, configuration
 
-OUT = Path(__file__).resolve().parents[1] / "results" / "anomaly" / "record.json"
+OUT = Path(__file__).resolve().parents[1] / "results" / "anomaly" / "anomaly.json"
 ALL = range(10)
 
 

@@ -73,7 +73,7 @@ def test_run_goes_on_with_what_is_missing_and_refuses_other_settings(monkeypatch
         return {"auroc": {name: 0.5 for name in anomaly.METHODS}, "CPU seconds": 0.0}
 
     monkeypatch.setattr(anomaly, "one_digit", fake)
-    out = tmp_path / "anomaly" / "record.json"
+    out = tmp_path / "anomaly" / "anomaly.json"
     anomaly.run(digits(), out, [0, 3], [0], say=lambda what: None)
     anomaly.run(digits(), out, [0, 3, 5], [0, 1], say=lambda what: None)
     assert asked == [(0, 0), (0, 3), (0, 5), (1, 0), (1, 3), (1, 5)]
