@@ -45,7 +45,6 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
     from .quiet_keras import keras
     from .training import (
         BACKEND,
-        STEPS_PER_DISPATCH,
         Batches,
         Checkpoints,
         Progress,
@@ -85,8 +84,6 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
             model = build(kind, config, seed)
     finally:
         keras.config.set_dtype_policy(policy)
-    # TensorFlow's strategy does not go together with Keras' loop over steps: its graph fails.
-    model.steps_per_execution = 1 if distribute and BACKEND == "tensorflow" else STEPS_PER_DISPATCH
     record = Record(
         model=kind, variation=variation, configuration=config, loss=loss_in_words(config["model"]),
         parameters=_parameters(model), seed=seed, epochs=epochs, epochs_done=0, batch_size=batch_size,

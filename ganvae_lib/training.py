@@ -29,10 +29,6 @@ else:
     )
 
 
-# Steps that `runs.train` lets `fit` run before callbacks see their losses: Python is waited for a tenth as often. What
-# that gains, and that more gains nothing: bench/README.md.
-STEPS_PER_DISPATCH = 10
-
 # --- optimizer -------------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +90,12 @@ class StepModel(keras.Model):
         kwargs.setdefault("jit_compile", BACKEND == "jax" or (bool(tf.config.list_physical_devices("GPU")) and
                                                               replicas() == 1))  # fmt: skip
         super().compile(optimizer=next(iter(players)), **kwargs)
+
+    def fit(self, x=None, *args, **kwargs):
+        """Keras' `fit`; on TensorFlow it takes `Batches` as a dataset that leaves the step its threads."""
+        if BACKEND == "tensorflow" and isinstance(x, Batches):
+            x = x.as_dataset()
+        return super().fit(x, *args, **kwargs)
 
     @property
     def metrics(self):
@@ -265,6 +267,21 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, i):
         return (self.x[self.order[i * self.batch_size : (i + 1) * self.batch_size]],)
+
+    def as_dataset(self):
+        """The same batches as TensorFlow's dataset, in the order of the moment when an epoch starts.
+
+        Keras would make one that tunes itself; while it does, every other epoch's steps run on a single thread
+        (bench/README.md).
+        """
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        shape, dtype = (self.batch_size, *self.x.shape[1:]), self.x.dtype
+
+        def batch(i):
+            return (tf.ensure_shape(tf.numpy_function(lambda i: self[i][0], [i], dtype), shape),)
+
+        return tf.data.Dataset.range(len(self)).map(batch).prefetch(2).with_options(options)
 
 
 class Shuffle(keras.callbacks.Callback):
