@@ -57,13 +57,12 @@ def curve(what, who, calls: dict, repeats: int) -> dict:
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def epochs_of(kind, variation, sizes: dict, steps_per_execution: int) -> dict:
+def epochs_of(kind, variation, sizes: dict) -> dict:
     """{x: (images, batch size)} → {x: a function that runs one epoch of them}, all on one model."""
     from ganvae_lib.training import Batches
     from ganvae_lib.variations import build, configuration
 
     model = build(kind, configuration(kind, variation))
-    model.steps_per_execution = steps_per_execution
 
     def epoch(n, batch):
         x = np.random.default_rng(0).uniform(-1, 1, (n, *TRAINING.image_shape)).astype("float32")
@@ -74,16 +73,14 @@ def epochs_of(kind, variation, sizes: dict, steps_per_execution: int) -> dict:
 
 
 def training_curves(repeats: int) -> list[dict]:
-    from ganvae_lib.training import STEPS_PER_DISPATCH
-
     found = []
     for kind, variation, steps in (("gan", "report", 3), ("gan", "compact", 12), ("vae", "report", 40)):
-        calls = epochs_of(kind, variation, {b: (steps * b, b) for b in BATCHES}, min(steps, STEPS_PER_DISPATCH))
+        calls = epochs_of(kind, variation, {b: (steps * b, b) for b in BATCHES})
         one = curve("step against batch size", f"{kind} {variation}", calls, repeats)
         one["seconds"] = [s / steps for s in one["seconds"]]
         found.append(one)
     for kind, variation in (("gan", "compact"), ("vae", "report")):
-        calls = epochs_of(kind, variation, {n: (n, DECISIONS.batch_size) for n in IMAGES}, STEPS_PER_DISPATCH)
+        calls = epochs_of(kind, variation, {n: (n, DECISIONS.batch_size) for n in IMAGES})
         found.append(curve("epoch against images", f"{kind} {variation}", calls, max(1, repeats - 1)))
     return found
 

@@ -103,29 +103,39 @@ class PlainGAN(GAN):
 
 
 def test_the_fast_path_computes_what_the_plain_one_does(monkeypatch):
-    """105 steps of the GAN: one forward pass for both players, fused Adam, the convolution of tiny maps, many steps a
-    dispatch, and an epoch's last dispatch that is not full, beside Keras' own layers and optimizer, step by step."""
+    """105 steps of the GAN: one forward pass for both players, fused Adam, the convolution of tiny maps, our dataset,
+    beside Keras' own layers, optimizer and reading of the batches, step by step."""
     x = np.random.default_rng(0).uniform(-1, 1, (70, 28, 28, 1)).astype("float32")
 
-    def fit(kind, optimizer, steps):
+    def run(kind, optimizer, fit):
         keras.utils.set_random_seed(3)
         generator = networks.generator(latent_dim=3, hidden=(49,), filters=(2, 1))
         gan = kind(generator, networks.discriminator(filters=(2, 3, 4, 4)), seed=3)
         gan.compile(optimizer(2e-4, beta_1=0.5, name="d"), optimizer(2e-4, beta_1=0.5, name="g"))
-        gan.steps_per_execution = steps
         batches, told = training.Batches(x, 2), Losses()
-        gan.fit(batches, epochs=3, verbose=0, shuffle=False, callbacks=[training.Shuffle(batches), told])
+        fit(gan, batches, epochs=3, verbose=0, shuffle=False, callbacks=[training.Shuffle(batches), told])
         return gan, told.seen
 
-    fast, seen = fit(GAN, training.adam, training.STEPS_PER_DISPATCH)
+    fast, seen = run(GAN, training.adam, GAN.fit)
     monkeypatch.setattr(networks.TinyConv2D, "LARGEST", 0)
-    plain, every = fit(PlainGAN, keras.optimizers.Adam, 1)
+    plain, every = run(PlainGAN, keras.optimizers.Adam, keras.Model.fit)
     assert {type(layer).__name__ for layer in plain.discriminator.layers} < {
         type(layer).__name__ for layer in fast.discriminator.layers
     }
-    assert len(every) == 105
-    assert list(seen) == [(epoch, steps) for epoch in range(3) for steps in (10, 20, 30, 35)]
-    np.testing.assert_allclose(list(seen.values()), [every[key] for key in seen], rtol=1e-5)
+    assert list(seen) == list(every) == [(epoch, step) for epoch in range(3) for step in range(1, 36)]
+    np.testing.assert_allclose(list(seen.values()), list(every.values()), rtol=1e-5)
+
+
+def test_tensorflow_reads_the_same_batches_and_does_not_tune_the_reading():
+    """Where it did, steps ran on one thread in half of the epochs."""
+    batches = training.Batches(np.random.default_rng(0).uniform(size=(11, 2, 2, 1)).astype("float32"), 3, seed=5)
+    dataset = batches.as_dataset()
+    assert dataset.options().autotune.enabled is False
+    for epoch in (0, 4):
+        batches.shuffle(epoch)
+        read = [x.numpy() for (x,) in dataset]
+        assert len(dataset) == len(read) == 3
+        np.testing.assert_array_equal(read, [batches[i][0] for i in range(3)])
 
 
 def test_the_remainder_of_an_epoch_is_left_out():
