@@ -32,10 +32,12 @@ class Run:
     precision: str = "float32"
 
 
-def _design(kind: str, *variations: str) -> dict[str, Run]:
+def _design(kind: str, *variations: str, folder="design", **options) -> dict[str, Run]:
+    """Runs at the designs' budget, as 'folder/kind-variation'."""
+    names = {v: f"{folder}/{kind}-{v}" for v in variations}
     return {
-        f"design/{kind}-{v}": Run(kind, v, f"design/{kind}-{v}", DESIGN_EPOCHS, DESIGN_SEEDS, n=2_000, weights=False)
-        for v in variations
+        name: Run(kind, v, name, DESIGN_EPOCHS, DESIGN_SEEDS, n=2_000, weights=False, **options)
+        for v, name in names.items()
     }
 
 
@@ -47,6 +49,9 @@ RUNS = {
     **_design("vae", "report", "latent-2", "latent-5", "latent-20", "latent-50", "narrow", "wide", "dense-bridge",
               "mse", "product", "alternating", "beta-0.1", "beta-0.5", "beta-2", "beta-4", "beta-10"),
     **_design("gan", "compact", "compact-latent-2", "compact-latent-50", "compact-latent-100"),
+    # To be held against the same runs of the designs, in float32.
+    **_design("vae", "report", folder="bfloat16", precision="mixed_bfloat16"),
+    **_design("gan", "compact", folder="bfloat16", precision="mixed_bfloat16"),
     "vae-report": Run("vae", "report", "vae-report"),
     "vae-mse": Run("vae", "mse", "vae-mse"),
     "gan-report": Run("gan", "report", "gan-report"),
