@@ -271,8 +271,8 @@ class Batches(keras.utils.PyDataset):
     def as_dataset(self):
         """The same batches as TensorFlow's dataset, in the order of the moment when an epoch starts.
 
-        Keras would make one that tunes itself; while it does, every other epoch's steps run on a single thread
-        (bench/README.md).
+        Keras would make one that tunes itself, and with it all steps of an epoch may run on a single thread: in about
+        half of the VAE's epochs they did (bench/README.md).
         """
         options = tf.data.Options()
         options.autotune.enabled = False

@@ -126,6 +126,7 @@ def test_the_fast_path_computes_what_the_plain_one_does(monkeypatch):
     np.testing.assert_allclose(list(seen.values()), list(every.values()), rtol=1e-5)
 
 
+@pytest.mark.skipif(training.BACKEND != "tensorflow", reason="the dataset is TensorFlow's")
 def test_tensorflow_reads_the_same_batches_and_does_not_tune_the_reading():
     """Where it did, steps ran on one thread in half of the epochs."""
     batches = training.Batches(np.random.default_rng(0).uniform(size=(11, 2, 2, 1)).astype("float32"), 3, seed=5)
