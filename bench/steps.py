@@ -31,7 +31,6 @@ OUT = ROOT / "results" / "bench_steps" / "bench.json"
 BATCH = DECISIONS.batch_size
 STEPS = {"GAN": 3, "VAE": 50}  # steps a turn, enough to hide what starting `fit` takes
 PRODUCT, COPY = "matrix product 4096³", "copy of 512 MiB"
-KERAS_DATA = "VAE step, this course, batches read by Keras"
 
 # --- what a step takes at least -------------------------------------------------------------------------------------
 
@@ -249,7 +248,7 @@ ROWS = {
     "GAN step, this course, mixed_bfloat16": lambda: ours("GAN", "mixed_bfloat16"),
     "GAN step, PyTorch eager, bfloat16 autocast": lambda: torch_gan(True),
     "VAE step, this course": lambda: ours("VAE"),
-    KERAS_DATA: lambda: ours("VAE", keras_data=True),
+    "VAE step, this course, batches read by Keras": lambda: ours("VAE", keras_data=True),
     "VAE step, PyTorch eager": torch_vae,
     "VAE step, this course, mixed_bfloat16": lambda: ours("VAE", "mixed_bfloat16"),
     "VAE step, PyTorch eager, bfloat16 autocast": lambda: torch_vae(True),
