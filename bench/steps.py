@@ -17,7 +17,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
@@ -272,8 +271,8 @@ class Contender:
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
 
-    def turn(self) -> float:
-        """Seconds of one turn."""
+    def turn(self) -> list[float]:
+        """Seconds of one turn, and of processor time in it."""
         print("turn", file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
@@ -287,9 +286,9 @@ def serve(row):
     """The child of `Contender`: a turn for each line, the peak memory at the end."""
     run = ROWS[row]()
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         run()
-        print(time.perf_counter() - start, flush=True)
+        print([time.perf_counter() - start, time.process_time() - busy], flush=True)
     print(peak_memory())
 
 
@@ -303,15 +302,15 @@ def peak_memory() -> float:
 
 
 def in_turns(rows, turns: int) -> tuple[dict, dict]:
-    """Seconds of each turn of each row, the first (tracing, warming up) left out; and each row's peak memory in MB."""
+    """Of each row: (turns, 2), seconds and processor seconds of each turn, and its peak memory in MB.
+
+    A first turn, which traces and warms up, is left out.
+    """
     contenders = {row: Contender(row) for row in rows}
-    seconds = {row: [] for row in rows}
-    for turn in range(turns + 1):
-        for row, contender in contenders.items():
-            took = contender.turn()
-            if turn:
-                seconds[row].append(took)
-    return seconds, {row: contender.end() for row, contender in contenders.items()}
+    took = [{row: contender.turn() for row, contender in contenders.items()} for _ in range(turns + 1)][1:]
+    return {row: np.array([turn[row] for turn in took]) for row in rows}, {
+        row: contender.end() for row, contender in contenders.items()
+    }
 
 
 def table_of(turns: int, with_torch: bool) -> list[dict]:
@@ -325,18 +324,20 @@ def table_of(turns: int, with_torch: bool) -> list[dict]:
 
     models = {"GAN": (GAN(), gan_step_flops), "VAE": (VAE(), vae_step_flops)}
     table = []
-    for base, group, seconds, memory in measured:
+    for base, group, took, memory in measured:
         model, flops = models[base[:3]]
         work, needed = flops(model), flops(model, padding=False)
-        best = {row: min(times) / STEPS.get(row[:3], 1) for row, times in seconds.items()}
+        seconds = {row: times[:, 0] / STEPS.get(row[:3], 1) for row, times in took.items()}
+        best = {row: float(times.min()) for row, times in seconds.items()}
         rate, bandwidth = 2 * 4096.0**3 / best[PRODUCT], 2 * 512 * 2**20 / best[COPY]
         if not table:
             table.append({"row": PRODUCT, "seconds": best[PRODUCT], "GFLOP/s": rate / 1e9, "peak MB": memory[PRODUCT]})
             table.append({"row": COPY, "seconds": best[COPY], "GB/s": bandwidth / 1e9, "peak MB": memory[COPY]})
         for row in group:
             table.append({
-                "row": row, "seconds": best[row], "median seconds": median(seconds[row]) / STEPS[base[:3]],
-                "steps timed": len(seconds[row]) * STEPS[base[:3]],
+                "row": row, "seconds": best[row], "median seconds": float(np.median(seconds[row])),
+                "steps timed": len(took[row]) * STEPS[base[:3]],
+                "cores busy, by turn": [round(float(busy / wall), 2) for wall, busy in took[row]],
                 "GFLOP": work / 1e9, "GFLOP/s": work / best[row] / 1e9,
                 "of the matrix product's rate": work / best[row] / rate,
                 "the same, padding not counted": needed / best[row] / rate,
@@ -371,6 +372,7 @@ def main():
                        f"({STEPS['GAN']} of the GAN, {STEPS['VAE']} of the VAE)",
         "floors are": f"float32: operations, padding counted, at the rate of the {PRODUCT}; 40 bytes a parameter "
                       f"(weight, gradient, Adam's moments) at the rate of the {COPY}",
+        "cores busy are": "processor time over time, of each turn; the table printed shows the least",
         "memory is": "peak resident memory of the process that ran this row alone, its libraries included",
         "epoch is": f"{TRAINING.n_train // BATCH} steps of that many seconds",
         "table": table,
@@ -386,10 +388,11 @@ def show(table):
         "ours / this": ".2f", "peak MB": ".0f",
     }  # fmt: skip
     heads = ("seconds", "median", "GFLOP/s", "of limit", "unpadded", "arith.", "memory", "ours/this", "peak MB")
-    print(f"{'':44s}" + "".join(f"{head:>10s}" for head in heads))
+    print(f"{'':44s}" + "".join(f"{head:>10s}" for head in heads) + f"{'cores':>10s}")
     for row in table:
         cells = (format(row[key], form) if key in row else "" for key, form in columns.items())
-        print(f"{row['row']:44s}" + "".join(f"{cell:>10s}" for cell in cells))
+        cores = f"{min(row['cores busy, by turn']):.2f}" if "cores busy, by turn" in row else ""
+        print(f"{row['row']:44s}" + "".join(f"{cell:>10s}" for cell in cells) + f"{cores:>10s}")
 
 
 if __name__ == "__main__":
