@@ -23,7 +23,7 @@ import numpy as np
 # A contender loads its own library alone: what needs Keras imports it where it is used.
 from ganvae_lib.paper import DECISIONS, TRAINING
 from ganvae_lib.paper import VAE as VAE_SIZES
-from ganvae_lib.record import hardware_in_words
+from ganvae_lib.record import WITHOUT_BFLOAT16, hardware_in_words, vectors
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "bench_steps" / "bench.json"
@@ -313,12 +313,15 @@ def in_turns(rows, turns: int) -> tuple[dict, dict]:
     }
 
 
-def table_of(turns: int, with_torch: bool) -> list[dict]:
+def table_of(turns: int, left_out: list[str]) -> list[dict]:
+    """All rows of the record but those with a word of `left_out` in their names."""
     measured = []
     for group in GROUPS:
+        group = [row for row in group if not any(word in row for word in left_out)]
+        if not group:
+            continue
         base = f"{group[0][:3]} step, this course"
-        rows = [row for row in dict.fromkeys((PRODUCT, COPY, base, *group)) if with_torch or "PyTorch" not in row]
-        measured.append((base, [row for row in rows if row in group], *in_turns(rows, turns)))
+        measured.append((base, group, *in_turns(dict.fromkeys((PRODUCT, COPY, base, *group)), turns)))
 
     from ganvae_lib import GAN, VAE
 
@@ -360,12 +363,16 @@ def main():
     if arguments.row:
         return serve(arguments.row)
 
-    with_torch = find_spec("torch") is not None
-    if not with_torch:
+    left_out = []
+    if find_spec("torch") is None:
+        left_out.append("PyTorch")
         print("PyTorch is not installed: its rows are left out ('make bench' installs it)\n")
-    table = table_of(arguments.turns, with_torch)
+    if vectors() in WITHOUT_BFLOAT16:
+        left_out.append("bfloat16")
+        print("The processor has no bfloat16 instructions: its rows, many times as slow without, are left out\n")
+    table = table_of(arguments.turns, left_out)
     show(table)
-    packages = ["keras", "tensorflow", "numpy"] + ["torch"] * with_torch
+    packages = ["keras", "tensorflow", "numpy"] + ["torch"] * ("PyTorch" not in left_out)
     record = {
         "hardware": hardware_in_words(), "batch": BATCH, "versions": {p: version(p) for p in packages},
         "seconds are": "the fastest turn of each row, the rows of a group in turns, divided by its steps "

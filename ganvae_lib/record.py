@@ -106,14 +106,30 @@ def environment(backend: str) -> Environment:
     )  # fmt: skip
 
 
-def hardware_in_words() -> str:
-    """Processor, cores, memory; no host name, no path."""
-    name = platform.processor() or platform.machine()
+# Widest first. Clouds give processors of several generations one name; in bfloat16 they differ several times in speed.
+VECTORS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 and bfloat16", "avx512f": "AVX-512", "avx2": "AVX2"}
+WITHOUT_BFLOAT16 = ("AVX-512", "AVX2")
+
+
+def vectors() -> str:
+    """The processor's widest vector instructions, of `VECTORS`; '' where they are not known."""
+    flags = _cpuinfo().get("flags", "").split()
+    return next((words for flag, words in VECTORS.items() if flag in flags), "")
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Linux' description of a core; {} elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
     except OSError:
-        pass
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def hardware_in_words() -> str:
+    """Processor, its widest instructions, cores, memory; no host name, no path."""
+    name = _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    name += f" with {vectors()}" if vectors() else ""
     memory = ""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB of memory"

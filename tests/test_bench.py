@@ -68,13 +68,23 @@ def test_every_row_is_in_one_group_and_each_group_is_of_one_model():
     assert all(len({row[:3] for row in group}) == 1 for group in steps.GROUPS)
 
 
+def test_rows_that_cannot_run_here_are_left_out(monkeypatch):
+    def one_second(rows, turns):
+        return {row: np.ones((turns, 2)) for row in rows}, dict.fromkeys(rows, 1.0)
+
+    monkeypatch.setattr(steps, "in_turns", one_second)
+    assert [row["row"] for row in steps.table_of(2, [])] == list(steps.ROWS)
+    rows = [row["row"] for row in steps.table_of(2, ["PyTorch", "bfloat16"])]
+    assert rows == [row for row in steps.ROWS if "PyTorch" not in row and "bfloat16" not in row]
+
+
 def test_the_record_of_growth_holds_each_curve_and_its_fit():
     record = json.loads(scaling.OUT.read_text())
     kinds = {curve["what"].split(" against ")[1].split(",")[0] for curve in record["curves"]}
     assert kinds == {"batch size", "images", "N", "d"}
     for curve in record["curves"]:
         assert curve["exponent"] == pytest.approx(scaling.exponent(curve["x"], curve["seconds"]))
-    assert [row["bar"] for row in record["starting"]] == [0.3, 0.5, 1.0, 6.0]
+    assert [row["bar"] for row in record["starting"]] == [0.3, 0.5, 1.0, 6.0, None]
 
 
 def test_the_page_was_executed_and_stores_no_stderr():

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from ganvae_lib import record
 from ganvae_lib.errors import RunError
 from ganvae_lib.metrics import MetricResult
-from ganvae_lib.record import DataSource, Record, environment
+from ganvae_lib.record import DataSource, Record, environment, hardware_in_words
 from ganvae_lib.variations import configuration
 
 
@@ -74,3 +75,12 @@ def test_a_file_that_is_no_record_is_answered(tmp_path, text):
 def test_hardware_is_in_words():
     words = environment("tensorflow").hardware
     assert "cores" in words and "/" not in words
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [("sse2 avx2", " with AVX2"), ("avx2 avx512f avx512_bf16", " with AVX-512 and bfloat16"), ("", "")],
+)
+def test_the_hardware_names_its_widest_instructions(monkeypatch, flags, words):
+    monkeypatch.setattr(record.Path, "read_text", lambda path: f"model name\t: Chip\nflags\t\t: {flags}\n")
+    assert hardware_in_words().startswith(f"Chip{words}, ")
