@@ -1,6 +1,7 @@
 """The command line: help that explains, one line for each mistake, exit codes that mean something."""
 
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -46,6 +47,16 @@ def test_importing_the_library_touches_neither_keras_nor_a_backend():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     took, loaded = done.stdout.split(maxsplit=1)
     assert loaded.strip() == "[]" and float(took) < 3  # milliseconds; the aim is 0.3 s on an idle machine
+
+
+@pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="oneDNN is in x86 builds")
+def test_tensorflow_computes_with_onednn_whatever_the_processor():
+    code = "from ganvae_lib import quiet_keras\nfrom tensorflow.python.util import _pywrap_util_port as port\n"
+    unset = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    for environment, wanted in ((unset, "True"), (unset | {"TF_ENABLE_ONEDNN_OPTS": "0"}, "False")):
+        command = [sys.executable, "-c", code + "print(port.IsMklEnabled())"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.strip() == wanted and not done.stderr
 
 
 def test_loading_the_digits_takes_no_time():
