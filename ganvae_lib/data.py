@@ -97,7 +97,7 @@ def _sha256(path: Path) -> str:
 
 def _download(target: Path) -> Path:
     """Fetch through Keras into a temporary name; only a whole file with the published hash takes the real one."""
-    import keras
+    from .quiet_keras import keras
 
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name("mnist.npz.part")

@@ -184,7 +184,7 @@ class InceptionFeatures(FeatureExtractor):
 
     @staticmethod
     def _build(path):
-        import keras
+        from ..quiet_keras import keras
 
         inception = keras.applications.InceptionV3(weights=None, classifier_activation=None)
         try:
@@ -201,7 +201,7 @@ class InceptionFeatures(FeatureExtractor):
 
 def _download_inception(target: Path) -> Path:
     """Fetch through Keras; only a whole file with the published hash takes its place in the cache."""
-    import keras
+    from ..quiet_keras import keras
 
     part = target.with_name(f"{INCEPTION_FILE}.part")
     try:
