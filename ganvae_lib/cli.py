@@ -136,9 +136,10 @@ def publish(
 ):
     """Bring a run into results/ in small, measured on what is kept: record, history, samples, snapshots, weights."""
     _use(backend)
+    from .evaluation import KEEP
     from .evaluation import publish as bring
 
-    record = bring(run, to, n=n, seed=seed, weights=weights)
+    record = bring(run, to, n=n, seed=seed, keep=KEEP if weights else ("samples", "snapshots"))
     print(f"{to}: {record.name}, {record.epochs_done} epochs, {len(record.metrics)} metrics of {n:,} samples")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from .baselines import BASELINES
 from .data import load_mnist
 from .errors import DataError, RunError
-from .evaluation import publish, publish_baseline
+from .evaluation import KEEP, publish, publish_baseline
 from .paper import DECISIONS, TRAINING
 from .record import Record
 from .runs import train
@@ -20,7 +20,10 @@ DESIGN_EPOCHS, DESIGN_SEEDS = 3, 2  # one budget for every design: they are comp
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained and what is kept of it. `folder` is the folder in `results/`, without the seed."""
+    """What is trained and what `publish` keeps of it. `folder` is the folder in `results/`, without the seed.
+
+    Seeds after the first are there for the spread: `keep_others` is what is kept of them. Colab clones it all.
+    """
 
     kind: str
     variation: str
@@ -28,7 +31,8 @@ class Run:
     epochs: int = TRAINING.epochs
     seeds: int = 1
     n: int = DECISIONS.n_evaluation_samples
-    weights: bool = True
+    keep: tuple[str, ...] = KEEP
+    keep_others: tuple[str, ...] = ()
     precision: str = "float32"
 
 
@@ -36,7 +40,7 @@ def _design(kind: str, *variations: str, folder="design", **options) -> dict[str
     """Runs at the designs' budget, as 'folder/kind-variation'."""
     names = {v: f"{folder}/{kind}-{v}" for v in variations}
     return {
-        name: Run(kind, v, name, DESIGN_EPOCHS, DESIGN_SEEDS, n=2_000, weights=False, **options)
+        name: Run(kind, v, name, DESIGN_EPOCHS, DESIGN_SEEDS, n=2_000, keep=("samples", "snapshots"), **options)
         for v, name in names.items()
     }
 
@@ -52,8 +56,8 @@ RUNS = {
     # To be held against the same runs of the designs, in float32.
     **_design("vae", "report", folder="bfloat16", precision="mixed_bfloat16"),
     **_design("gan", "compact", folder="bfloat16", precision="mixed_bfloat16"),
-    "vae-report": Run("vae", "report", "vae-report"),
-    "vae-mse": Run("vae", "mse", "vae-mse"),
+    "vae-report": Run("vae", "report", "vae-report", seeds=3, keep_others=("samples",)),
+    "vae-mse": Run("vae", "mse", "vae-mse", keep=("samples", "snapshots", "codes")),
     "gan-report": Run("gan", "report", "gan-report"),
     # Each of these has an expensive player: minutes an epoch on two cores.
     **_design("gan", "dcgan-like", "two-layer-discriminator", "report", "latent-10", "latent-50", "latent-200",
@@ -113,7 +117,7 @@ def reproduce(
                 run.kind, mnist, folder, variation=run.variation, epochs=wanted, seed=seed, resume=resume,
                 precision=precision or run.precision,
             )  # fmt: skip
-            publish(folder, target, n=run.n, weights=run.weights)
+            publish(folder, target, n=run.n, keep=run.keep_others if seed else run.keep)
         yield target
 
 

@@ -45,7 +45,7 @@ class Result:
 
     @property
     def samples(self) -> np.ndarray | None:
-        """The stored samples (N, 28, 28), uint8, those the record's metrics were measured on; a baseline keeps none."""
+        """The stored samples (N, 28, 28), uint8, that the record's metrics were measured on; None if none are kept."""
         if not (self.folder / "samples.npz").exists():
             return None
         with np.load(self.folder / "samples.npz", allow_pickle=False) as file:

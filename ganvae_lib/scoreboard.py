@@ -33,7 +33,7 @@ RECONSTRUCTION = {
     "active units": "active latent units",
 }
 METRICS = SAMPLES | COVERAGE | RECONSTRUCTION
-COST = ("epochs", "seeds", "parameters", "arithmetic", "s/epoch")
+COST = ("epochs", "seeds", "parameters", "arithmetic", "s/epoch", "on")
 COLUMNS = ("run", *COST, *METRICS)
 TABLES = {
     "cost": COST,
@@ -89,13 +89,18 @@ class Scoreboard:
         """One dict of texts a row, in the order of COLUMNS; '–' where something was not measured."""
         rows = []
         for (model, variation, epochs, precision), records in self.groups.items():
+            seconds: dict[str, list[float]] = {}  # times on different machines have no common mean
+            for record in records:
+                if record.seconds_per_epoch is not None:
+                    seconds.setdefault(record.environment.hardware, []).append(record.seconds_per_epoch)
             row = {
                 "run": f"{model} {variation}",
                 "epochs": ABSENT if model == "baseline" else str(epochs),
                 "seeds": str(len(records)),
                 "parameters": f"{sum(records[0].parameters.values()):,}",
                 "arithmetic": precision,
-                "s/epoch": spread([r.seconds_per_epoch for r in records if r.seconds_per_epoch is not None]),
+                "s/epoch": "; ".join(spread(times) for times in seconds.values()) or ABSENT,
+                "on": "; ".join(seconds) or ABSENT,
             }
             for column, name in METRICS.items():
                 row[column] = spread([m.value for r in records if (m := r.metric(name))])

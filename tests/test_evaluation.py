@@ -107,7 +107,7 @@ def test_a_record_without_weights_keeps_what_was_measured_on_the_model(monkeypat
     monkeypatch.setattr(evaluation, "inversion", lambda *a, **o: evaluation.log_likelihood_bound(*a, **o))
     mnist = load_mnist()
     runs.train("vae", mnist.limit(128), tmp_path / "run", variation="narrow", epochs=1, batch_size=64, progress=False)
-    record = evaluation.publish(tmp_path / "run", tmp_path / "r", n=100, weights=False, progress=False)
+    record = evaluation.publish(tmp_path / "run", tmp_path / "r", n=100, keep=("samples", "snapshots"), progress=False)
     assert {p.name for p in (tmp_path / "r").iterdir()} == {
         "record.json",
         "history.csv",

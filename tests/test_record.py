@@ -84,3 +84,10 @@ def test_hardware_is_in_words():
 def test_the_hardware_names_its_widest_instructions(monkeypatch, flags, words):
     monkeypatch.setattr(record.Path, "read_text", lambda path: f"model name\t: Chip\nflags\t\t: {flags}\n")
     assert hardware_in_words().startswith(f"Chip{words}, ")
+
+
+def test_the_hardware_counts_the_cores_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {1}, raising=False)
+    assert ", 1 core, " in hardware_in_words()
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    assert ", 3 cores, " in hardware_in_words()

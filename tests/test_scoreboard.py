@@ -45,6 +45,15 @@ def test_a_table_holds_the_runs_that_have_something_to_say_in_it(tmp_path):
     assert "baseline gaussian" in Scoreboard.read(tmp_path).to_text()
 
 
+def test_times_on_different_machines_have_no_common_mean(tmp_path):
+    environment = make().environment
+    for i, (cores, seconds) in enumerate((("2 cores", 10.0), ("1 core", 13.0), ("1 core", 15.0))):
+        on = environment.model_copy(update={"hardware": f"Chip, {cores}"})
+        put(tmp_path, str(i), seed=i, environment=on, seconds_per_epoch=seconds)
+    (row,) = Scoreboard.read(tmp_path).rows()
+    assert (row["s/epoch"], row["on"]) == ("10; 14 ± 1.414", "Chip, 2 cores; Chip, 1 core")
+
+
 def test_runs_of_different_length_are_different_rows(tmp_path):
     put(tmp_path, "a", epochs_done=10)
     put(tmp_path, "b", epochs_done=20, seed=1)

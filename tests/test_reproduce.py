@@ -1,0 +1,69 @@
+"""`reproduce` trains and publishes what its table names, once, and keeps of each seed what the table says."""
+
+import numpy as np
+import pytest
+
+from ganvae_lib import evaluation, reproduce
+from ganvae_lib.data import MNIST, load_mnist
+from ganvae_lib.errors import RunError
+from ganvae_lib.evaluation import KEEP, evaluate_target, save_npz
+from ganvae_lib.record import Record
+from ganvae_lib.results import Result
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A table of one small run of two seeds, on few digits that pass as the full set; tmp_path is where it works."""
+    mnist = load_mnist()
+    few = MNIST(mnist.x_train[:128], mnist.y_train[:128], mnist.x_test[:150], mnist.y_test[:150], "few", "0" * 64)
+    monkeypatch.setattr(MNIST, "is_full", property(lambda self: True))
+    monkeypatch.setattr(reproduce, "load_mnist", lambda: few)
+    monkeypatch.setattr(evaluation, "load_mnist", lambda: few)
+    bound = evaluation.log_likelihood_bound
+    monkeypatch.setattr(evaluation, "log_likelihood_bound", lambda *a, **o: bound(*a, k=2, **o))
+    monkeypatch.setattr(evaluation, "INVERSION_STEPS", 2)
+    run = reproduce.Run("vae", "narrow", "design/vae-narrow", 1, 2, n=120, keep=("samples", "snapshots"))
+    monkeypatch.setattr(reproduce, "RUNS", {"design/vae-narrow": run})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_first_seed_keeps_its_samples_a_further_one_its_record(small):
+    first, second = reproduce.reproduce()
+    assert {path.name for path in first.iterdir()} == {"record.json", "history.csv", "samples.npz", "snapshots.npz"}
+    assert {path.name for path in second.iterdir()} == {"record.json", "history.csv"}
+    records = [Record.read(folder) for folder in (first, second)]
+    assert [record.seed for record in records] == [0, 1] and Result(second).samples is None
+    told = [record.metric("pixel Fréchet distance") for record in records]
+    assert told[0].n == told[1].n == 120 and told[0].value != told[1].value
+    with pytest.raises(RunError, match="neither samples nor weights"):
+        evaluate_target(second, progress=False)
+    assert Record.read(second) == records[1]  # nothing was lost by asking
+
+
+def test_what_is_published_is_not_done_again(small, monkeypatch):
+    folders = list(reproduce.reproduce(seeds=1))
+
+    def never(*_, **__):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(reproduce, "train", never)
+    assert list(reproduce.reproduce(seeds=1)) == folders
+    with pytest.raises(AssertionError, match="trained again"):
+        list(reproduce.reproduce(seeds=2))
+
+
+@pytest.mark.parametrize("name", sorted(reproduce.RUNS))
+def test_the_table_keeps_what_publish_knows(name):
+    run = reproduce.RUNS[name]
+    assert set(run.keep) | set(run.keep_others) <= set(KEEP) and name == run.folder
+    assert "codes" not in run.keep or "snapshots" in run.keep  # codes lie in the snapshots
+
+
+def test_arrays_come_back_from_the_file_as_they_were_whenever_it_was_written(tmp_path):
+    arrays = {"x": np.arange(784, dtype="uint8").reshape(1, 28, 28), "seed": 3}
+    for name in ("a", "b"):
+        save_npz(tmp_path / f"{name}.npz", arrays)
+    with np.load(tmp_path / "a.npz") as file:
+        assert file["x"].dtype == np.uint8 and np.array_equal(file["x"], arrays["x"]) and int(file["seed"]) == 3
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
