@@ -52,7 +52,7 @@ RUNS = {
     "gan-compact": Run("gan", "compact", "gan-compact", epochs=30, n=2_000),
     **_design("vae", "report", "latent-2", "latent-5", "latent-20", "latent-50", "narrow", "wide", "dense-bridge",
               "mse", "product", "alternating", "beta-0.1", "beta-0.5", "beta-2", "beta-4", "beta-10"),
-    **_design("gan", "compact", "compact-latent-2", "compact-latent-50", "compact-latent-100"),
+    **_design("gan", "compact", "compact-latent-2", "compact-latent-50", "compact-latent-100", "compact-minimax"),
     # To be held against the same runs of the designs, in float32.
     **_design("vae", "report", folder="bfloat16", precision="mixed_bfloat16"),
     **_design("gan", "compact", folder="bfloat16", precision="mixed_bfloat16"),

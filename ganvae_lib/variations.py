@@ -37,6 +37,7 @@ VARIATIONS = {
             f"compact{name}": _compact(d)
             for name, d in {"": 10, "-latent-2": 2, "-latent-50": 50, "-latent-100": 100}.items()
         },
+        "compact-minimax": _compact(10) | {"model": {"loss": "minimax"}},
     },
     "vae": {
         "report": {},
