@@ -275,3 +275,7 @@ def test_this_python_is_one_the_project_supports():
     assert Requirement(f"python{PYPROJECT['project']['requires-python']}").specifier.contains(
         ".".join(map(str, sys.version_info[:3]))
     )
+
+
+def test_the_results_are_small_enough_to_clone_on_colab():
+    assert sum(path.stat().st_size for path in (ROOT / "results").rglob("*") if path.is_file()) < 40e6
