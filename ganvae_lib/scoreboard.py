@@ -33,10 +33,12 @@ RECONSTRUCTION = {
     "active units": "active latent units",
 }
 METRICS = SAMPLES | COVERAGE | RECONSTRUCTION
-COST = ("epochs", "seeds", "parameters", "arithmetic", "s/epoch", "on")
-COLUMNS = ("run", *COST, *METRICS)
+RUNS = ("epochs", "seeds", "parameters", "arithmetic")
+TIME = ("s/epoch", "on")
+COLUMNS = ("run", *RUNS, *TIME, *METRICS)
 TABLES = {
-    "cost": COST,
+    "runs": RUNS,
+    "time": TIME,
     "samples": tuple(SAMPLES),
     "what the samples cover": tuple(COVERAGE),
     "reconstruction": tuple(RECONSTRUCTION),

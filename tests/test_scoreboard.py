@@ -37,8 +37,8 @@ def test_a_table_holds_the_runs_that_have_something_to_say_in_it(tmp_path):
     put(tmp_path, "b", model="baseline", variation="gaussian", epochs=0, epochs_done=0, batch_size=None,
         learning_rate=None, seconds_per_epoch=None, metrics=[MetricResult.of(METRICS["ELBO"], -90.0, 100)])  # fmt: skip
     tables = Scoreboard.read(tmp_path).tables()
-    assert [row["run"] for row in tables["cost"]] == ["vae report", "baseline gaussian"]
-    assert [row["epochs"] for row in tables["cost"]] == ["30", "–"]
+    assert [row["run"] for row in tables["runs"]] == ["vae report", "baseline gaussian"]
+    assert [row["epochs"] for row in tables["runs"]] == ["30", "–"]
     assert [row["run"] for row in tables["samples"]] == ["vae report"]
     assert [(row["run"], row["ELBO"]) for row in tables["reconstruction"]] == [("baseline gaussian", "-90")]
     assert sum(len(row) - 1 for row in (table[0] for table in tables.values())) == len(COLUMNS) - 1
