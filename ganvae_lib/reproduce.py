@@ -57,7 +57,7 @@ RUNS = {
     **_design("vae", "report", folder="bfloat16", precision="mixed_bfloat16"),
     **_design("gan", "compact", folder="bfloat16", precision="mixed_bfloat16"),
     "vae-report": Run("vae", "report", "vae-report", seeds=3, keep_others=("samples",)),
-    "vae-mse": Run("vae", "mse", "vae-mse", keep=("samples", "snapshots", "codes")),
+    "vae-mse": Run("vae", "mse", "vae-mse", seeds=3, keep=("samples", "snapshots", "codes")),
     "gan-report": Run("gan", "report", "gan-report"),
     # Each of these has an expensive player: minutes an epoch on two cores.
     **_design("gan", "dcgan-like", "two-layer-discriminator", "report", "latent-10", "latent-50", "latent-200",
