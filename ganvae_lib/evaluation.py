@@ -198,8 +198,10 @@ def publish(
       progress: show how far it is.
 
     Raises:
-      RunError: `run` holds no trained run, or `folder` is the run itself.
+      RunError: `run` holds no trained run, `folder` is the run itself, or `keep` names something else.
     """
+    if not set(keep) <= set(KEEP):
+        raise RunError(f"keep must be some of {', '.join(KEEP)}; got {keep!r}")
     from .training import assign_arrays, save_arrays, state_arrays, write_text
 
     run, folder = Path(run), Path(folder)

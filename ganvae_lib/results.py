@@ -58,6 +58,13 @@ def find(name: str, folder=FOLDER) -> Result | None:
     return Result(path) if (path / "record.json").exists() else None
 
 
+def seeds(name: str, folder=FOLDER) -> list[Result]:
+    """The results name-seed0, name-seed1, … that are there, in this order; of runs of several lengths, the longest."""
+    found = [Result(path.parent) for path in Path(folder).glob(f"{name}-seed*/record.json")]
+    longest = max((result.record.epochs_done for result in found), default=0)
+    return sorted((r for r in found if r.record.epochs_done == longest), key=lambda r: r.record.seed)
+
+
 def all_results(folder=FOLDER) -> list[Result]:
     """Every run in `results/`, by name. RunError where the folder is missing."""
     folder = Path(folder)

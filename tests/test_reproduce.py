@@ -60,6 +60,12 @@ def test_the_table_keeps_what_publish_knows(name):
     assert "codes" not in run.keep or "snapshots" in run.keep  # codes lie in the snapshots
 
 
+def test_keeping_something_else_is_answered_before_anything_is_touched(tmp_path):
+    with pytest.raises(RunError, match="samples, snapshots, codes, weights"):
+        evaluation.publish(tmp_path / "run", tmp_path / "r", keep="samples")
+    assert not (tmp_path / "r").exists()
+
+
 def test_arrays_come_back_from_the_file_as_they_were_whenever_it_was_written(tmp_path):
     arrays = {"x": np.arange(784, dtype="uint8").reshape(1, 28, 28), "seed": 3}
     for name in ("a", "b"):

@@ -6,7 +6,7 @@ from test_record import make
 from ganvae_lib.errors import RunError
 from ganvae_lib.metrics import MetricResult
 from ganvae_lib.paper import RESULTS
-from ganvae_lib.results import find
+from ganvae_lib.results import find, seeds
 from ganvae_lib.scoreboard import COLUMNS, METRICS, Scoreboard, html_table, spread
 
 DISTANCE = METRICS["pixel FD"]
@@ -52,6 +52,14 @@ def test_times_on_different_machines_have_no_common_mean(tmp_path):
         put(tmp_path, str(i), seed=i, environment=on, seconds_per_epoch=seconds)
     (row,) = Scoreboard.read(tmp_path).rows()
     assert (row["s/epoch"], row["on"]) == ("10; 14 ± 1.414", "Chip, 2 cores; Chip, 1 core")
+
+
+def test_seeds_of_a_run_come_in_order_and_are_equally_long(tmp_path):
+    for seed, epochs in ((10, 30), (2, 30), (0, 30), (1, 10)):
+        put(tmp_path, f"vae-report-seed{seed}", seed=seed, epochs_done=epochs)
+    put(tmp_path, "vae-report-wide-seed0", variation="wide")
+    assert [result.record.seed for result in seeds("vae-report", tmp_path)] == [0, 2, 10]
+    assert seeds("gan-report", tmp_path) == []
 
 
 def test_runs_of_different_length_are_different_rows(tmp_path):
