@@ -15,14 +15,15 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ganvae_lib import losses
-from ganvae_lib.baselines import PCAGaussian
 from ganvae_lib.data import MNIST, load_mnist
 from ganvae_lib.errors import RunError
+from ganvae_lib.files import write_text
 from ganvae_lib.latent import encode, invert
+from ganvae_lib.models.baselines import PCAGaussian
+from ganvae_lib.models.variations import build, configuration
 from ganvae_lib.quiet_keras import keras
-from ganvae_lib.record import environment
-from ganvae_lib.training import BACKEND, Batches, Shuffle, adam, write_text
-from ganvae_lib.variations import build, configuration
+from ganvae_lib.runs.record import environment
+from ganvae_lib.training import BACKEND, Batches, Shuffle, adam
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "anomaly" / "anomaly.json"
 ALL = range(10)

@@ -10,11 +10,12 @@ import json
 from pathlib import Path
 
 from ganvae_lib.data import load_mnist
+from ganvae_lib.files import write_text
 from ganvae_lib.metrics import evaluate_samples, feature_network
 from ganvae_lib.paper import DECISIONS
-from ganvae_lib.record import environment
 from ganvae_lib.runs import load_run, sample
-from ganvae_lib.training import BACKEND, write_text
+from ganvae_lib.runs.record import environment
+from ganvae_lib.training import BACKEND
 
 KEPT = ("Fréchet distance", "inception score", "precision", "recall", "coverage", "class entropy", "digit modes")
 

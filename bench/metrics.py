@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from ganvae_lib.metrics import FeatureStats, inception_score, kernel_distance, precision_recall_density_coverage
 from ganvae_lib.metrics.frechet import frechet_value
-from ganvae_lib.record import hardware_in_words
+from ganvae_lib.runs.record import hardware_in_words
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "bench_metrics" / "bench.json"

@@ -17,7 +17,7 @@ import numpy as np
 from ganvae_lib.metrics import FeatureStats, inception_score, kernel_distance, precision_recall_density_coverage
 from ganvae_lib.metrics.frechet import frechet_value
 from ganvae_lib.paper import DECISIONS, TRAINING
-from ganvae_lib.record import hardware_in_words
+from ganvae_lib.runs.record import hardware_in_words
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "bench_scaling" / "bench.json"
@@ -59,8 +59,8 @@ def curve(what, who, calls: dict, repeats: int) -> dict:
 
 def epochs_of(kind, variation, sizes: dict) -> dict:
     """{x: (images, batch size)} → {x: a function that runs one epoch of them}, all on one model."""
+    from ganvae_lib.models.variations import build, configuration
     from ganvae_lib.training import Batches
-    from ganvae_lib.variations import build, configuration
 
     model = build(kind, configuration(kind, variation))
 

@@ -23,7 +23,7 @@ import numpy as np
 # A contender loads its own library alone: what needs Keras imports it where it is used.
 from ganvae_lib.paper import DECISIONS, TRAINING
 from ganvae_lib.paper import VAE as VAE_SIZES
-from ganvae_lib.record import WITHOUT_BFLOAT16, hardware_in_words, vectors
+from ganvae_lib.runs.record import WITHOUT_BFLOAT16, hardware_in_words, vectors
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "bench_steps" / "bench.json"

@@ -9,11 +9,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "load_mnist": "data",
-    "GAN": "gan",
-    "VAE": "vae",
+    "GAN": "models.gan",
+    "VAE": "models.vae",
     "train": "runs",
     "load_run": "runs",
-    "Record": "record",
+    "Record": "runs.record",
 }
 __all__ = ["__version__", *sorted(_HOME)]
 

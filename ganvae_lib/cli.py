@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from .errors import CourseError
+from .models import MODELS
 from .paper import DECISIONS, TRAINING
 
 app = typer.Typer(
@@ -22,11 +23,8 @@ app = typer.Typer(
 )
 
 
-class Model(StrEnum):
-    """The two models."""
-
-    gan = "gan"
-    vae = "vae"
+Model = StrEnum("Model", {name: name for name in MODELS}, module=__name__)
+Model.__doc__ = "The models."
 
 
 class Backend(StrEnum):
@@ -115,9 +113,9 @@ def evaluate(
     A run's stored samples (samples.npz) are measured where there are any, else samples are drawn and stored.
     """
     _use(backend)
-    from .evaluation import evaluate_target
+    from .files import write_text
     from .metrics import format_table
-    from .training import write_text
+    from .runs.evaluation import evaluate_target
 
     results = evaluate_target(target, n=n, against=against.value, features=features.split(","), seed=seed)
     print(format_table(results))
@@ -136,8 +134,8 @@ def publish(
 ):
     """Bring a run into results/ in small, measured on what is kept: record, history, samples, snapshots, weights."""
     _use(backend)
-    from .evaluation import KEEP
-    from .evaluation import publish as bring
+    from .runs.evaluation import KEEP
+    from .runs.evaluation import publish as bring
 
     record = bring(run, to, n=n, seed=seed, keep=KEEP if weights else ("samples", "snapshots"))
     print(f"{to}: {record.name}, {record.epochs_done} epochs, {len(record.metrics)} metrics of {n:,} samples")
@@ -154,7 +152,7 @@ def export(
 ):
     """Write a run's decoder as a script that the book's explorers run in the page, and the picture in its stead."""
     _use(backend)
-    from .export import export as write
+    from .explore.export import export as write
 
     told = write(run, to, name=name)
     print(f"the decoder of {told['run']} after {told['epochs']} epochs")
@@ -227,7 +225,7 @@ def reproduce(
     report's GAN takes some ten hours for 100 epochs, its VAE less than one.
     """
     _use(backend)
-    from .reproduce import reproduce as run_all
+    from .runs.reproduce import reproduce as run_all
 
     chosen = precision.value if precision else None
     for folder in run_all(only=only, seeds=seeds, epochs=epochs, precision=chosen, runs=runs, results=results):
@@ -239,7 +237,7 @@ def scoreboard(
     results: Annotated[Path, typer.Option(help="Folder of records, one folder a run.")] = Path("results"),
 ):
     """Print every record's metrics beside the report's numbers."""
-    from .scoreboard import Scoreboard
+    from .runs.scoreboard import Scoreboard
 
     print(Scoreboard.read(results).to_text())
 

@@ -73,20 +73,20 @@ def plane(origin, right, up, n: int = 15, span: float = 2.0) -> np.ndarray:
 
 def encode(vae, x, batch_size: int = 500) -> tuple[np.ndarray, np.ndarray]:
     """The codes mu and log_var of q(z|x) for images x (N, 28, 28, 1), batch by batch. → (N, d), (N, d)."""
-    parts = [vae.encoder(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
-    mu, log_var = zip(*parts, strict=True)
-    return np.concatenate([np.asarray(m) for m in mu]), np.concatenate([np.asarray(v) for v in log_var])
+    from .training import batched
+
+    return batched(vae.encode, x, batch_size=batch_size)
 
 
 def image_decoder(model):
     """From z to images as one Keras model, which `invert` can differentiate: a GAN's generator, a VAE's decoder."""
-    from .networks import to_image
-    from .quiet_keras import keras
+    from .quiet_keras import keras, ops
 
-    if hasattr(model, "generator"):
-        return model.generator
-    image = keras.layers.Activation(lambda logits: to_image(model.logit_scale * logits))
-    return keras.Sequential([keras.Input((model.latent_dim,)), model.decoder, image])
+    network = model.page_network()
+    if model.page_scale is None:
+        return network
+    image = keras.layers.Activation(lambda logits: ops.tanh(model.page_scale * logits))
+    return keras.Sequential([keras.Input((model.latent_dim,)), network, image])
 
 
 @dataclass(frozen=True)

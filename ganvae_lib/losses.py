@@ -33,6 +33,56 @@ def minimax_loss(fake_logits):
     return -ops.mean(ops.softplus(fake_logits))
 
 
+# --- GAN: critics, whose output is a number and no logit --------------------------------------------------------------
+
+
+def wasserstein_critic_loss(real, fake):
+    """−(E[D(x)] − E[D(G(z))]); over 1-Lipschitz D its minimum is −W₁. (N, 1), (N, 1) → scalar.
+
+    Arjovsky et al. (2017).
+    """
+    return ops.mean(fake) - ops.mean(real)
+
+
+def wasserstein_generator_loss(fake):
+    """−E[D(G(z))] (Arjovsky et al. 2017). (N, 1) → scalar."""
+    return -ops.mean(fake)
+
+
+def hinge_discriminator_loss(real, fake):
+    """E[max(0, 1 − D(x))] + E[max(0, 1 + D(G(z)))] (Lim & Ye 2017). (N, 1), (N, 1) → scalar."""
+    return ops.mean(ops.relu(1.0 - real)) + ops.mean(ops.relu(1.0 + fake))
+
+
+# The two players' losses by name, each a function of D's outputs: (real, fake) and (fake).
+GAN_LOSSES = {
+    "non-saturating": (discriminator_loss, non_saturating_loss),
+    "minimax": (discriminator_loss, minimax_loss),
+    "wasserstein": (wasserstein_critic_loss, wasserstein_generator_loss),
+    "hinge": (hinge_discriminator_loss, wasserstein_generator_loss),
+}
+
+
+# --- GAN: penalties on D's gradient in its input (N, …) ---------------------------------------------------------------
+
+
+def r1_penalty(gradient):
+    """½ E‖∇ₓD(x)‖² on real x, to be weighed by γ (Mescheder et al. 2018, eq. 9). (N, …) → scalar."""
+    return 0.5 * ops.mean(_squared_norm(gradient))
+
+
+def lipschitz_penalty(gradient):
+    """E(‖∇ₓD(x)‖ − 1)² on x between real and fake, to be weighed by λ (Gulrajani et al. 2017, eq. 3). (N, …) → scalar.
+
+    The root of 0 has no gradient: 1e-12 stands inside it.
+    """
+    return ops.mean(ops.square(ops.sqrt(_squared_norm(gradient) + 1e-12) - 1.0))
+
+
+def _squared_norm(x):
+    return ops.sum(ops.square(x), axis=tuple(range(1, len(x.shape))))
+
+
 # --- VAE -------------------------------------------------------------------------------------------------------------
 
 

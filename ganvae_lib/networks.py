@@ -4,6 +4,9 @@ Where the report's sizes do not determine a network, the choice is a default bel
 Outputs are raw numbers (logits) except the generator's, which is tanh: the losses know what to do with logits.
 """
 
+import math
+from dataclasses import dataclass
+
 from .errors import CourseError
 from .paper import DECISIONS, GAN, TRAINING, VAE
 from .quiet_keras import keras, layers
@@ -17,30 +20,32 @@ def generator(
     filters: tuple[int, ...] = GAN.generator_filters,
     grid: int = DECISIONS.generator_grid,
     kernel_size: int = GAN.kernel_size,
+    normalisation: str = "none",
+    initial_weights: str = "glorot",
 ) -> keras.Model:
     """G: z (N, 100) → image (N, 28, 28, 1) in (−1, 1). 79,733,249 parameters (§3.2.1).
 
     dense 6,272 → dense 12,544 → reshape 7×7×256 → transposed convolutions 14×14×64 → 28×28×1, tanh.
     """
-    steps = _dense(hidden, "generator", GAN.slope)
-    steps += _upsample(hidden[-1], grid, filters, kernel_size, GAN.strides, "generator", GAN.slope)
+    style = Style(GAN.slope, normalisation, initial_weights)
+    steps = _dense(hidden, "generator", style)
+    steps += _upsample(hidden[-1], grid, filters, kernel_size, GAN.strides, "generator", style)
     return keras.Sequential([keras.Input((latent_dim,)), *steps, _float32("tanh", "generator")], name="generator")
 
 
 def discriminator(
     filters: tuple[int, ...] = GAN.discriminator_filters,
     kernel_size: int = GAN.kernel_size,
+    normalisation: str = "none",
+    initial_weights: str = "glorot",
 ) -> keras.Model:
     """D: image (N, 28, 28, 1) → logit (N, 1); σ(logit) = P(real). 4,305,409 parameters (§3.2.1).
 
     Convolutions of stride 2: 14×14×64 → 7×7×128 → 4×4×256 → 2×2×512, then one dense unit.
     """
-    steps = _convolutions(filters, kernel_size, GAN.strides, "discriminator", GAN.slope)
-    steps += [
-        layers.Flatten(),
-        layers.Dense(1, name="discriminator_logit"),
-        _float32("linear", "discriminator"),
-    ]
+    style = Style(GAN.slope, normalisation, initial_weights)
+    steps = _convolutions(filters, kernel_size, GAN.strides, "discriminator", style)
+    steps += [layers.Flatten(), style.dense(1, name="discriminator_logit"), _float32("linear", "discriminator")]
     return keras.Sequential([keras.Input(TRAINING.image_shape), *steps], name="discriminator")
 
 
@@ -55,8 +60,8 @@ def encoder(
     Convolutions of stride 2: 14×14×32 → 7×7×64, dense 512 → dense 256, and one linear head for each output.
     """
     x = h = keras.Input(TRAINING.image_shape)
-    steps = _convolutions(filters, kernel_size, VAE.strides, "encoder", VAE.slope)
-    for step in [*steps, layers.Flatten(), *_dense(hidden, "encoder", VAE.slope)]:
+    steps = _convolutions(filters, kernel_size, VAE.strides, "encoder", Style(VAE.slope))
+    for step in [*steps, layers.Flatten(), *_dense(hidden, "encoder", Style(VAE.slope))]:
         h = step(h)
     mu, log_var = (
         _float32("linear", f"encoder_{name}")(layers.Dense(latent_dim, name=f"encoder_{name}")(h))
@@ -76,8 +81,9 @@ def decoder(
 
     dense 256 → dense 512 → reshape 8×8×8 → transposed convolutions 16×16×64 → 32×32×1 → crop to 28×28 (§3.2.2).
     """
-    steps = _dense(hidden, "decoder", VAE.slope)
-    steps += _upsample(hidden[-1], grid, filters, kernel_size, VAE.strides, "decoder", VAE.slope)
+    style = Style(VAE.slope)
+    steps = _dense(hidden, "decoder", style)
+    steps += _upsample(hidden[-1], grid, filters, kernel_size, VAE.strides, "decoder", style)
     return keras.Sequential([keras.Input((latent_dim,)), *steps, _float32("linear", "decoder")], name="decoder")
 
 
@@ -86,20 +92,69 @@ def to_image(logits):
     return keras.ops.tanh(logits / 2)
 
 
-def _dense(units, name, slope):
+# --- what stands between the layers ----------------------------------------------------------------------------------
+
+NORMALISATIONS = ("none", "batch", "layer", "spectral")
+INITIAL_WEIGHTS = {"glorot": lambda: "glorot_uniform", "dcgan": lambda: keras.initializers.RandomNormal(0.0, 0.02)}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the layers of a network share: LeakyReLU's slope, a normalisation, the distribution of initial weights.
+
+    'batch' and 'layer' normalise a layer's output before its activation; batch normalisation, as in DCGAN (Radford et
+    al. 2015), not the generator's last layer nor the discriminator's first. 'layer' takes the mean over all units of an
+    image. 'spectral' divides each kernel by its largest singular value (Miyato et al. 2018). 'dcgan' draws the weights
+    from N(0, 0.02²), 'glorot' is Keras' default.
+    """
+
+    slope: float
+    normalisation: str = "none"
+    initial_weights: str = "glorot"
+
+    def __post_init__(self):
+        for option, choices in (("normalisation", NORMALISATIONS), ("initial_weights", INITIAL_WEIGHTS)):
+            if getattr(self, option) not in choices:
+                raise CourseError(f"{option} must be one of {', '.join(choices)}; got {getattr(self, option)!r}")
+
+    def dense(self, units, name):
+        """A dense layer."""
+        kind = SpectralDense if self.normalisation == "spectral" else layers.Dense
+        return kind(units, name=name, kernel_initializer=INITIAL_WEIGHTS[self.initial_weights]())
+
+    def convolution(self, *args, transposed=False, small=False, name):
+        """A convolution of padding 'same', or a transposed one; `small` where its output has very few pixels."""
+        kind = (layers.Conv2DTranspose if transposed else
+                SpectralConv2D if self.normalisation == "spectral" else
+                TinyConv2D if small else layers.Conv2D)  # fmt: skip
+        return kind(*args, "same", name=name, kernel_initializer=INITIAL_WEIGHTS[self.initial_weights]())
+
+    def activation(self, name, first=False):
+        """The normalisation, where there is one, and LeakyReLU. `first`: of a discriminator's first layer."""
+        if self.normalisation == "batch" and not first:
+            normal = [layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")]
+        elif self.normalisation == "layer" and not first:
+            normal = [Flat(layers.LayerNormalization(epsilon=1e-5), name=f"{name}_norm")]
+        else:
+            normal = []
+        return [*normal, layers.LeakyReLU(self.slope)]
+
+
+def _dense(units, name, style):
     return [
         step
         for i, n in enumerate(units, 1)
-        for step in (layers.Dense(n, name=f"{name}_dense_{i}"), layers.LeakyReLU(slope))
+        for step in (style.dense(n, f"{name}_dense_{i}"), *style.activation(f"{name}_dense_{i}"))
     ]
 
 
-def _convolutions(filters, kernel_size, strides, name, slope):
+def _convolutions(filters, kernel_size, strides, name, style):
     size, steps = IMAGE_SIZE, []
     for i, n in enumerate(filters, 1):
         size = -(-size // strides)
-        convolution = TinyConv2D if size <= TinyConv2D.LARGEST else layers.Conv2D
-        steps += [convolution(n, kernel_size, strides, "same", name=f"{name}_conv_{i}"), layers.LeakyReLU(slope)]
+        layer = f"{name}_conv_{i}"
+        steps.append(style.convolution(n, kernel_size, strides, small=size <= TinyConv2D.LARGEST, name=layer))
+        steps += style.activation(layer, first=i == 1)
     return steps
 
 
@@ -130,7 +185,61 @@ class TinyConv2D(layers.Conv2D):
         return ops.reshape(ops.stack(pixels, axis=1), (-1, out, out, self.filters)) + self.bias
 
 
-def _upsample(units, grid, filters, kernel_size, strides, name, slope):
+class Spectral:
+    """A layer whose kernel W is divided by its largest singular value σ(W) (Miyato et al. 2018).
+
+    σ ≈ vᵀ W u with one step of the power iteration a training step, v = W u / |W u|, u = Wᵀ v / |Wᵀ v|; to the
+    gradient u and v are constants. Keras' own `SpectralNormalization` writes the divided kernel back on one backend
+    and not on the other.
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.u = self.add_weight(
+            shape=(self.kernel.shape[-1], 1), initializer="random_normal", trainable=False, name="u"
+        )
+
+    def divided_kernel(self, training):
+        """W / σ(W), the power iteration gone on by a step in training."""
+        ops = keras.ops
+        w = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
+        fixed = ops.stop_gradient(w)
+        v = ops.normalize(ops.matmul(fixed, self.u), axis=0)
+        u = ops.normalize(ops.matmul(ops.transpose(fixed), v), axis=0)
+        if training:
+            self.u.assign(u)
+        return self.kernel / ops.sum(v * ops.matmul(w, u))
+
+
+class SpectralDense(Spectral, layers.Dense):
+    """Keras' Dense with W / σ(W)."""
+
+    def call(self, x, training=False):
+        """X (N, inputs) → (N, units)."""
+        return keras.ops.matmul(x, self.divided_kernel(training)) + self.bias
+
+
+class SpectralConv2D(Spectral, layers.Conv2D):
+    """Keras' Conv2D with W / σ(W), W the kernel as a matrix (k·k·channels, filters)."""
+
+    def call(self, x, training=False):
+        """X (N, size, size, channels) → (N, out, out, filters)."""
+        return keras.ops.conv(x, self.divided_kernel(training), self.strides, self.padding) + self.bias
+
+
+class Flat(layers.Wrapper):
+    """A layer applied to each image's units as one vector: layer normalisation over channels and pixels."""
+
+    def build(self, input_shape):
+        self.layer.build((input_shape[0], math.prod(input_shape[1:])))
+        self.built = True
+
+    def call(self, x):
+        """X (N, …) → (N, …)."""
+        return keras.ops.reshape(self.layer(keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))), (-1, *x.shape[1:]))
+
+
+def _upsample(units, grid, filters, kernel_size, strides, name, style):
     """Reshape to grid×grid×c, then transposed convolutions, LeakyReLU between them, then a crop if too large."""
     size = grid * strides ** len(filters)
     if units % grid**2 or size < IMAGE_SIZE or (size - IMAGE_SIZE) % 2:
@@ -140,9 +249,10 @@ def _upsample(units, grid, filters, kernel_size, strides, name, slope):
         )
     steps = [layers.Reshape((grid, grid, units // grid**2))]
     for i, n in enumerate(filters, 1):
-        steps.append(layers.Conv2DTranspose(n, kernel_size, strides, "same", name=f"{name}_deconv_{i}"))
+        layer = f"{name}_deconv_{i}"
+        steps.append(style.convolution(n, kernel_size, strides, transposed=True, name=layer))
         if i < len(filters):
-            steps.append(layers.LeakyReLU(slope))
+            steps += style.activation(layer)
     if size > IMAGE_SIZE:
         steps.append(layers.Cropping2D((size - IMAGE_SIZE) // 2))
     return steps

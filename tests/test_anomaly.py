@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from bench import anomaly
-from ganvae_lib.baselines import PCAGaussian
 from ganvae_lib.data import MNIST
 from ganvae_lib.errors import RunError
+from ganvae_lib.models.baselines import PCAGaussian
 
 
 def digits(n=400, seed=0):

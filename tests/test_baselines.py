@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from ganvae_lib.baselines import BASELINES, Gaussian, IndependentPixels, PCAGaussian, TrainingData
 from ganvae_lib.errors import CourseError
+from ganvae_lib.models.baselines import BASELINES, Gaussian, IndependentPixels, PCAGaussian, TrainingData
 
 
 @pytest.fixture(scope="module")

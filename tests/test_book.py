@@ -18,9 +18,10 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from ganvae_lib import latent, load_mnist, widgets
-from ganvae_lib.results import find
+from ganvae_lib import latent, load_mnist
+from ganvae_lib.explore import widgets
 from ganvae_lib.runs import load_run
+from ganvae_lib.runs.results import find
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ganvae_lib import cli
-from ganvae_lib.record import Record
+from ganvae_lib.runs.record import Record
 from ganvae_lib.training import load_arrays
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ backend, folder = sys.argv[1:]
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 from ganvae_lib import load_mnist, training
 from ganvae_lib.runs import train
-from ganvae_lib.variations import VARIATIONS
+from ganvae_lib.models.variations import VARIATIONS
 if backend == "tensorflow":
     devices = [training.tf.config.LogicalDeviceConfiguration()] * 2
     training.tf.config.set_logical_device_configuration(training.tf.config.list_physical_devices("CPU")[0], devices)

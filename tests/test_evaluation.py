@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from ganvae_lib import evaluation, load_mnist, networks, runs
-from ganvae_lib.evaluation import evaluate_target, log_likelihood_bound, publish_baseline
+from ganvae_lib import load_mnist, networks, runs
 from ganvae_lib.losses import bernoulli_nll
-from ganvae_lib.record import Record
-from ganvae_lib.vae import VAE
+from ganvae_lib.models.likelihood import log_likelihood_bound
+from ganvae_lib.models.vae import VAE
+from ganvae_lib.runs import evaluation
+from ganvae_lib.runs.evaluation import evaluate_target, publish_baseline
+from ganvae_lib.runs.record import Record
 
 
 def vae_of(mu=0.0, log_var=0.0, slope=0.0, a=-1.0):
@@ -51,7 +53,7 @@ def test_the_bound_tightens_with_k_and_is_a_function_of_the_seed(x):
 
 
 def test_evaluate_gives_every_metric_of_a_vae(monkeypatch, tmp_path):
-    monkeypatch.setattr(evaluation, "log_likelihood_bound", lambda *a, k=5, **o: log_likelihood_bound(*a, k=k, **o))
+    monkeypatch.setattr("ganvae_lib.models.likelihood.IW_SAMPLES", 5)
     mnist = load_mnist()
     runs.train("vae", mnist.limit(128), tmp_path / "run", variation="narrow", epochs=1, batch_size=64, progress=False)
     results = evaluate_target(tmp_path / "run", n=200, mnist=mnist, progress=False)
@@ -101,10 +103,9 @@ def test_a_baseline_is_measured_as_a_run_is_and_keeps_no_samples(tmp_path):
 
 
 def test_a_record_without_weights_keeps_what_was_measured_on_the_model(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        evaluation, "log_likelihood_bound", lambda *a, k=5, **o: log_likelihood_bound(*a, k=2, n=20, **o)
-    )
-    monkeypatch.setattr(evaluation, "inversion", lambda *a, **o: evaluation.log_likelihood_bound(*a, **o))
+    monkeypatch.setattr("ganvae_lib.models.likelihood.IW_SAMPLES", 2)
+    monkeypatch.setattr("ganvae_lib.models.likelihood.IW_IMAGES", 20)
+    monkeypatch.setattr(evaluation, "inversion", lambda *a, **o: log_likelihood_bound(*a, **o))
     mnist = load_mnist()
     runs.train("vae", mnist.limit(128), tmp_path / "run", variation="narrow", epochs=1, batch_size=64, progress=False)
     record = evaluation.publish(tmp_path / "run", tmp_path / "r", n=100, keep=("samples", "snapshots"), progress=False)

@@ -175,7 +175,7 @@ def test_effects_of_a_decoder_that_draws_bars():
 
 def test_encode_is_the_encoder_in_batches():
     from ganvae_lib import networks
-    from ganvae_lib.vae import VAE
+    from ganvae_lib.models.vae import VAE
 
     vae = VAE(networks.encoder(latent_dim=3, filters=(2, 2), hidden=(8,)), networks.decoder(latent_dim=3))
     x = load_mnist().x_test[:7]
@@ -211,8 +211,8 @@ def test_invert_finds_the_latent_vector_again():
 @pytest.mark.parametrize("reconstruction", ["bce", "mse"])
 def test_the_image_decoder_of_a_model_is_what_it_draws_with(reconstruction):
     from ganvae_lib import networks
-    from ganvae_lib.gan import GAN
-    from ganvae_lib.vae import VAE
+    from ganvae_lib.models.gan import GAN
+    from ganvae_lib.models.vae import VAE
 
     z = rng.standard_normal((4, 3)).astype("float32")
     vae = VAE(

@@ -5,8 +5,8 @@ import pytest
 
 from ganvae_lib import networks
 from ganvae_lib.errors import CourseError
+from ganvae_lib.models.variations import VARIATIONS, build, configuration
 from ganvae_lib.training import value_and_gradient
-from ganvae_lib.variations import VARIATIONS, build, configuration
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from ganvae_lib import record
 from ganvae_lib.errors import RunError
 from ganvae_lib.metrics import MetricResult
-from ganvae_lib.record import DataSource, Record, environment, hardware_in_words
-from ganvae_lib.variations import configuration
+from ganvae_lib.models.variations import configuration
+from ganvae_lib.runs import record
+from ganvae_lib.runs.record import DataSource, Record, environment, hardware_in_words
 
 
 def make(**changes):

@@ -13,7 +13,7 @@ import pytest
 
 from ganvae_lib import load_mnist, runs
 from ganvae_lib.errors import CourseError, DataError, RunError, TrainingError
-from ganvae_lib.record import Record
+from ganvae_lib.runs.record import Record
 from ganvae_lib.training import load_arrays
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,7 @@ def same_weights(a, b):
 # A GAN with two optimizers, small enough that its convolutions take no time on either backend.
 TINY = """
 from ganvae_lib.cli import main
-from ganvae_lib.variations import VARIATIONS
+from ganvae_lib.models.variations import VARIATIONS
 VARIATIONS["gan"]["tiny"] = {
     "generator": {"latent_dim": 5, "hidden": (98,), "filters": (4, 1)},
     "discriminator": {"filters": (4, 8)},

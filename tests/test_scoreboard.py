@@ -6,8 +6,8 @@ from test_record import make
 from ganvae_lib.errors import RunError
 from ganvae_lib.metrics import MetricResult
 from ganvae_lib.paper import RESULTS
-from ganvae_lib.results import find, seeds
-from ganvae_lib.scoreboard import COLUMNS, METRICS, Scoreboard, html_table, spread
+from ganvae_lib.runs.results import find, seeds
+from ganvae_lib.runs.scoreboard import COLUMNS, METRICS, Scoreboard, html_table, spread
 
 DISTANCE = METRICS["pixel FD"]
 

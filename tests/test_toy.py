@@ -92,7 +92,7 @@ def test_ring_coverage_refuses_what_are_no_points(points):
 def test_mlp_fits_the_gan():
     import keras
 
-    from ganvae_lib.gan import GAN
+    from ganvae_lib.models.gan import GAN
 
     keras.utils.set_random_seed(0)
     gan = GAN(mlp(2, 2, (16,)), mlp(2, 1, (16,)))

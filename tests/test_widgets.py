@@ -10,8 +10,7 @@ from PIL import Image
 from ganvae_lib import latent, load_mnist, networks
 from ganvae_lib.data import to_uint8
 from ganvae_lib.errors import CourseError
-from ganvae_lib.vae import VAE
-from ganvae_lib.widgets import (
+from ganvae_lib.explore.widgets import (
     SCALE,
     as_mnist,
     direction_explorer,
@@ -21,6 +20,7 @@ from ganvae_lib.widgets import (
     slider_explorer,
     training_scrubber,
 )
+from ganvae_lib.models.vae import VAE
 
 rng = np.random.default_rng(0)
 BASIS = rng.uniform(-0.2, 0.2, (3, 784))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import RunError
-from .latent import traversal
-from .results import Result
-from .runs import load_run, save_images
+from ..errors import RunError
+from ..latent import traversal
+from ..runs import load_run, save_images
+from ..runs.results import Result
 
 POINTS = 2_000  # test images whose codes a page shows
 POINTS_IN_TRAINING = 1_000  # the same, after each epoch of the training scrubber
@@ -48,17 +48,17 @@ def export(run, to, *, name: str | None = None) -> dict:
         )
     model, record = load_run(run)
     name = name or (record.model if record.variation == "report" else f"{record.model}-{record.variation}")
-    layers, weights = layers_of(model.decoder if record.model == "vae" else model.generator)
-    if record.model == "vae":
-        layers.append({"type": "activation", "of": "tanh", "scale": model.logit_scale / 2})  # logits → image
+    layers, weights = layers_of(model.page_network())
+    if model.page_scale is not None:
+        layers.append({"type": "activation", "of": "tanh", "scale": model.page_scale})  # logits → image
     told = {
         "name": name, "run": record.name, "model": record.model, "variation": record.variation,
         "epochs": record.epochs_done, "latent_dim": model.latent_dim, "layers": layers, "weights": _base64(weights),
     }  # fmt: skip
     result = Result(run)
-    if record.model == "vae":
+    if model.encode is not None:
         told |= _codes(result)
-    parts = {"encoder": _encoder(model) if record.model == "vae" else None, "training": _training(result, told)}
+    parts = {"encoder": _encoder(model) if model.encode is not None else None, "training": _training(result, told)}
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,9 +69,8 @@ def export(run, to, *, name: str | None = None) -> dict:
         if parts[part]:
             _write(to, f"{name}.{part}", parts[part])
     origin = np.array(told.get("mean", np.zeros(model.latent_dim)))
-    decode = model.decode if record.model == "vae" else model
     walks = [traversal(origin, axis, np.linspace(-2.5, 2.5, 10)) for axis in range(min(10, model.latent_dim))]
-    save_images(to / f"{name}.png", np.asarray(decode(np.concatenate(walks))))
+    save_images(to / f"{name}.png", np.asarray(model.decode(np.concatenate(walks))))
     return told
 
 
@@ -173,7 +172,7 @@ def _codes(result: Result) -> dict:
 
 
 def _write(to: Path, name: str, told: dict) -> None:
-    from .training import write_text
+    from ..files import write_text
 
     write_text(to / f"{name}.js", f"(globalThis.ganvaeModels ??= {{}})[{json.dumps(name)}] = {json.dumps(told)};\n")
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .baselines import BASELINES
-from .data import load_mnist
-from .errors import DataError, RunError
+from ..models.baselines import BASELINES
+from ..data import load_mnist
+from ..errors import DataError, RunError
 from .evaluation import KEEP, publish, publish_baseline
-from .paper import DECISIONS, TRAINING
+from ..paper import DECISIONS, TRAINING
 from .record import Record
-from .runs import train
+from .run import train
 
 DESIGN_EPOCHS, DESIGN_SEEDS = 3, 2  # one budget for every design: they are compared with one another
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import CourseError
-from .metrics.features import check_images
+from ..errors import CourseError
+from ..metrics.features import check_images
 
 
 class Baseline:

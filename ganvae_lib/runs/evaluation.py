@@ -8,22 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from .baselines import BASELINES
-from .data import MNIST, load_mnist, to_uint8, to_unit_range
-from .errors import RunError
-from .latent import encode, image_decoder, invert
-from .metrics import (
+from ..models.baselines import BASELINES
+from ..data import MNIST, load_mnist, to_uint8, to_unit_range
+from ..errors import RunError
+from ..files import write_text
+from ..latent import image_decoder, invert
+from ..metrics import (
     MetricResult,
     evaluate_samples,
     feature_network,
-    gaussian_log_weights,
-    importance_weighted_bound,
     load_images,
-    reconstruction_metrics,
 )
-from .paper import DECISIONS, TRAINING
+from ..paper import DECISIONS, TRAINING
 from .record import DataSource, Record, environment
-from .runs import load_run, sample
+from .run import load_run, sample
 
 KEEP = ("samples", "snapshots", "codes", "weights")  # what `publish` can keep of a run, beside record and history
 WEIGHTS_LIMIT = 4_000_000  # bytes: larger weights do not go into results/
@@ -31,7 +29,6 @@ SNAPSHOT_IMAGES = 64
 DECODER_LIMIT = 100_000  # parameters: a decoder or generator this small is inverted, and kept at each figure's epoch
 MAP_IMAGES = 2_000  # test images whose codes are kept with it
 INVERTED_IMAGES, INVERSION_STEPS, INVERSION_STARTS = 100, 200, 4
-IW_IMAGES, IW_SAMPLES = 2_000, 100  # of the bound on log p(x): N images, K samples of z for each
 
 
 def evaluate_target(
@@ -77,6 +74,7 @@ def evaluate_target(
         (mnist.x_test, f"test images of {_short(mnist)}"),
     )
     (reference, name), (floor_images, floor) = (test, train) if against == "test" else (train, test)
+    digits = mnist.y_test if against == "test" else mnist.y_train
     seen = reference if against == "train" else _trained_on(record, mnist)
     with _progress(progress) as show:
         results = evaluate_samples(
@@ -88,67 +86,18 @@ def evaluate_target(
             if model is None:
                 results += [metric for metric in record.metrics if metric.feature_network is None]
             else:
-                results += _of_model(model, record, reference, name, seed, show)
+                results += _of_model(model, reference, digits, name, seed, show)
     if record is not None:
-        from .training import write_text
-
         write_text(target / "record.json", record.model_copy(update={"metrics": results}).to_json())
     return results
 
 
-def _of_model(model, record: Record, x: np.ndarray, name: str, seed: int, progress) -> list[MetricResult]:
+def _of_model(model, x, y, name: str, seed: int, progress) -> list[MetricResult]:
     """What is measured on the model itself, not on its samples."""
-    results = []
-    if record.model == "vae":
-        results += reconstruct(model, x, reference_name=name, seed=seed)
-        results.append(log_likelihood_bound(model, x, reference_name=name, seed=seed, progress=progress))
-    if _is_small(record):
+    results = model.measure(x, y, reference=name, seed=seed, progress=progress)
+    if _is_small(model):
         results.append(inversion(model, x, reference_name=name, seed=seed, progress=progress))
     return results
-
-
-def reconstruct(vae, x: np.ndarray, *, reference_name: str, seed: int = 0, batch_size: int = 500) -> list[MetricResult]:
-    """The reconstruction metrics of a VAE on images x: errors through z = mu, the ELBO through a sampled z."""
-    rng = np.random.default_rng(seed)
-    parts = []
-    for i in range(0, len(x), batch_size):
-        mu, log_var = (np.asarray(part) for part in vae.encoder(x[i : i + batch_size]))
-        z = mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape).astype("float32")
-        parts.append((mu, log_var, np.asarray(vae.pixel_logits(mu)), np.asarray(vae.pixel_logits(z))))
-    mu, log_var, through_mean, through_sample = (np.concatenate(part) for part in zip(*parts, strict=True))
-    results = []
-    for z, logits in (("mean", through_mean), ("sample", through_sample)):
-        found = reconstruction_metrics(
-            x, np.tanh(logits / 2), logits=logits, mu=mu, log_var=log_var, z=z, reference=reference_name,
-            seed=seed if z == "sample" else None,
-        )  # fmt: skip
-        results += [r for r in found if (r.name == "ELBO") == (z == "sample")]
-    return results
-
-
-def log_likelihood_bound(
-    vae, x: np.ndarray, *, reference_name: str, n: int = IW_IMAGES, k: int = IW_SAMPLES, seed: int = 0, progress=None
-) -> MetricResult:
-    """The importance-weighted bound on log p(x) of a VAE, K = `k` samples for each of `n` of the images x.
-
-    As in the ELBO beside it, p(x|z) is a Bernoulli of mean (x̂ + 1)/2 for each pixel, whatever the VAE was trained
-    with. The images, like each block's noise, are drawn with `seed`.
-    """
-    x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
-    mu, log_var = encode(vae, x)
-    t = ((x + 1) / 2).astype("float32").reshape(len(x), 1, -1)
-
-    def log_weights(images: slice, samples: slice) -> np.ndarray:
-        rng = np.random.default_rng([seed, images.start, samples.start])
-        eps = rng.standard_normal((images.stop - images.start, samples.stop - samples.start, mu.shape[1]))
-        z = (mu[images, None] + np.exp(log_var[images, None] / 2) * eps).astype("float32")
-        a = np.asarray(vae.pixel_logits(z.reshape(-1, mu.shape[1]))).reshape(*z.shape[:2], -1)
-        log_p = np.sum(t[images] * a - np.logaddexp(0, a), axis=-1, dtype="float64")
-        return gaussian_log_weights(log_p, z, mu[images], log_var[images])
-
-    return importance_weighted_bound(
-        log_weights, len(x), k, image_block=100, reference=reference_name, seed=seed, progress=progress
-    )
 
 
 def inversion(
@@ -165,7 +114,7 @@ def inversion(
     )
     mse = found.error.astype(float) / x[0].size
     extra = {"steps": INVERSION_STEPS, "starts": INVERSION_STARTS}
-    if hasattr(model, "encoder"):
+    if model.encode is not None:
         extra["encoder"] = float(np.mean((x - np.asarray(model(x))) ** 2, dtype="float64"))
     return MetricResult.of(
         "inversion MSE on [−1, 1]", float(mse.mean()), len(x), unit="per pixel", better="lower",
@@ -202,7 +151,7 @@ def publish(
     """
     if not set(keep) <= set(KEEP):
         raise RunError(f"keep must be some of {', '.join(KEEP)}; got {keep!r}")
-    from .training import assign_arrays, save_arrays, state_arrays, write_text
+    from ..training import assign_arrays, save_arrays, state_arrays
 
     run, folder = Path(run), Path(folder)
     if run.resolve() == folder.resolve():
@@ -234,7 +183,7 @@ def publish_baseline(
     name: str, folder, *, n: int = DECISIONS.n_evaluation_samples, seed: int = 0, progress: bool = True
 ) -> Record:
     """Measure a baseline (a name in `BASELINES`) as a run is measured; its record alone goes into `folder`."""
-    from .training import BACKEND, write_text
+    from ..training import BACKEND
 
     folder, mnist = Path(folder), load_mnist()
     model = BASELINES[name]().fit(mnist.x_train)
@@ -258,27 +207,30 @@ def _baseline_samples(record: Record, mnist: MNIST, n: int, seed: int) -> np.nda
 
 def _snapshots(run: Path, record: Record, mnist: MNIST, codes: bool = True) -> dict[str, np.ndarray]:
     """What the figures at the report's epochs need: samples, and of a VAE reconstructions and codes of the test set."""
-    from .training import newest_checkpoint
+    from ..training import newest_checkpoint
 
-    codes = codes and record.model == "vae"
-    arrays = {"y_test": mnist.y_test.astype("uint8")} if codes else {}
-    named = {int(path.stem.removeprefix("epoch-")): path for path in (run / "checkpoints").glob("epoch-*.h5")}
-    wanted = {*TRAINING.figure_epochs, TRAINING.epochs} & named.keys()
+    arrays, named = {}, _named_checkpoints(run)
+    wanted = {*TRAINING.figure_epochs, TRAINING.epochs} & named
     if record.epochs_done and newest_checkpoint(run / "checkpoints"):
         wanted.add(record.epochs_done)
     for epoch in sorted(wanted):
         model, _ = load_run(run, epoch if epoch in named else None)
         arrays[f"samples_{epoch:03d}"] = to_uint8(sample(model, SNAPSHOT_IMAGES, seed=1))
-        if codes:
-            arrays[f"codes_{epoch:03d}"] = encode(model, mnist.x_test)[0].astype("float16")
-        if record.model == "vae":
-            arrays[f"reconstructions_{epoch:03d}"] = to_uint8(np.asarray(model(mnist.x_test[:SNAPSHOT_IMAGES])))
+        for name, array in model.snapshots(mnist.x_test).items():
+            if name == "codes" and codes:
+                arrays |= {f"codes_{epoch:03d}": array.astype("float16"), "y_test": mnist.y_test.astype("uint8")}
+            elif name != "codes":
+                arrays[f"{name}_{epoch:03d}"] = to_uint8(array[:SNAPSHOT_IMAGES])
     return arrays
 
 
-def _is_small(record: Record) -> bool:
-    sizes = [record.parameters[part] for part in ("generator", "decoder") if part in record.parameters]
-    return bool(sizes) and sizes[0] <= DECODER_LIMIT
+def _named_checkpoints(run: Path) -> set[int]:
+    return {int(path.stem.removeprefix("epoch-")) for path in (run / "checkpoints").glob("epoch-*.h5")}
+
+
+def _is_small(model) -> bool:
+    network = model.page_network()
+    return network is not None and network.count_params() <= DECODER_LIMIT
 
 
 def _small_decoders(run: Path, record: Record, mnist: MNIST) -> dict[str, np.ndarray]:
@@ -287,18 +239,18 @@ def _small_decoders(run: Path, record: Record, mnist: MNIST) -> dict[str, np.nda
     decoder_005 is its weights one after another, float16; samples_005 as in `_snapshots`; of a VAE, map_005 is the
     codes of the first test images, float16.
     """
-    if not _is_small(record):
-        return {}
-    named = {int(path.stem.removeprefix("epoch-")) for path in (run / "checkpoints").glob("epoch-*.h5")}
     arrays = {}
-    for epoch in sorted({*DECISIONS.early_checkpoints, *TRAINING.figure_epochs} & named - {record.epochs_done}):
+    wanted = {*DECISIONS.early_checkpoints, *TRAINING.figure_epochs} & _named_checkpoints(run)
+    for epoch in sorted(wanted - {record.epochs_done}):
         model, _ = load_run(run, epoch)
-        network = model.decoder if record.model == "vae" else model.generator
-        weights = [weight.ravel() for weight in network.get_weights()]
+        if not _is_small(model):
+            return {}
+        weights = [weight.ravel() for weight in model.page_network().get_weights()]
         arrays[f"decoder_{epoch:03d}"] = np.concatenate(weights).astype("float16")
         arrays[f"samples_{epoch:03d}"] = to_uint8(sample(model, SNAPSHOT_IMAGES, seed=1))
-        if record.model == "vae":
-            arrays[f"map_{epoch:03d}"] = encode(model, mnist.x_test[:MAP_IMAGES])[0].astype("float16")
+        codes = model.snapshots(mnist.x_test[:MAP_IMAGES]).get("codes")
+        if codes is not None:
+            arrays[f"map_{epoch:03d}"] = codes.astype("float16")
     return arrays
 
 

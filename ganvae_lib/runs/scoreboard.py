@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from .metrics.result import figure
-from .paper import RESULTS
+from ..metrics.result import figure
+from ..paper import RESULTS
 from .results import FOLDER, all_results
 
 # Columns that are metrics, by the names that records give them.

@@ -7,10 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .errors import RunError
-from .metrics.result import MetricResult
+from ..errors import RunError
+from ..metrics.result import MetricResult
+from ..models import MODELS
 
 
 class _Strict(BaseModel):
@@ -43,8 +44,8 @@ class Record(_Strict):
     A baseline has no epochs, and None for what belongs to training by gradients.
     """
 
-    schema_version: Literal[1] = 1
-    model: Literal["gan", "vae", "baseline"]
+    schema_version: Literal[1, 2] = 2  # 2: the configuration holds the optimizers' arguments under "compile"
+    model: str
     variation: str
     configuration: dict[str, dict]
     loss: str
@@ -59,6 +60,13 @@ class Record(_Strict):
     environment: Environment
     seconds_per_epoch: float | None
     metrics: list[MetricResult]
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model):
+        if model not in (*MODELS, "baseline"):
+            raise ValueError(f"must be one of {', '.join(MODELS)}, baseline")
+        return model
 
     @classmethod
     def read(cls, path) -> "Record":

@@ -7,17 +7,11 @@ from statistics import median
 
 import numpy as np
 
-from .data import MNIST, to_uint8, to_unit_range
-from .errors import RunError, TrainingError
-from .paper import DECISIONS, TRAINING
+from ..data import MNIST, to_uint8, to_unit_range
+from ..errors import RunError, TrainingError
+from ..paper import DECISIONS, TRAINING
+from ..files import write_text
 from .record import DataSource, Record, environment
-
-LOSS_IN_WORDS = {
-    "non-saturating": "binary cross-entropy, non-saturating generator",
-    "minimax": "binary cross-entropy, minimax generator",
-    "bce": "summed binary cross-entropy",
-    "mse": "summed squared error on [-1, 1]",
-}
 
 
 def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.epochs, batch_size=DECISIONS.batch_size,
@@ -25,7 +19,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
     """Train a model into the folder `out`; killed at any moment, `resume=True` ends with the same weights bit for bit.
 
     Args:
-      kind: 'gan' or 'vae'.
+      kind: a name in `models.MODELS`, 'gan' or 'vae', say.
       data: from `load_mnist()`, perhaps limited.
       out: the run folder.
       variation: a name in `variations.VARIATIONS`.
@@ -42,8 +36,10 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
       RunError: `out` holds a run and `resume` is off, or holds another run, or cannot be written.
       TrainingError: epochs, batch size or devices make no sense, or a loss became NaN.
     """
-    from .quiet_keras import keras
-    from .training import (
+    from ..models import model_class
+    from ..models.variations import build, configuration
+    from ..quiet_keras import keras
+    from ..training import (
         BACKEND,
         Batches,
         Checkpoints,
@@ -53,9 +49,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         data_parallel,
         save_arrays,
         state_arrays,
-        write_text,
     )
-    from .variations import build, configuration
 
     out = Path(out)
     if epochs < 1:
@@ -64,15 +58,13 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         raise TrainingError(f"seed must be 0 or more; got {seed}")
     if precision not in ("float32", "mixed_bfloat16"):
         raise TrainingError(f"precision must be float32 or mixed_bfloat16; got {precision!r}")
-    config = configuration(kind, variation)
-    batches = Batches(data.x_train, batch_size * config["model"].get("d_steps", 1), seed)
+    config, cls = configuration(kind, variation), model_class(kind)
+    x, *y = cls.training_arrays(data)
+    batches = Batches(x, batch_size * config["model"].get("d_steps", 1), seed, y=y[0] if y else None)
     scope, where = nullcontext, environment(BACKEND)
     if distribute:
-        if BACKEND == "tensorflow" and config["model"].get("objective") == "product":
-            raise TrainingError(
-                "on TensorFlow each device takes the means of its own share of a batch, and the product of two means "
-                "is not the mean of such products: train it with --backend jax, or without --distribute"
-            )
+        if BACKEND == "tensorflow" and (reason := cls.why_not_distributed(config["model"])):
+            raise TrainingError(reason)
         engine, devices = data_parallel(batch_size)
         scope, where = engine.scope, where.model_copy(update={"hardware": f"{where.hardware}, {devices} devices"})
 
@@ -85,9 +77,9 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
     finally:
         keras.config.set_dtype_policy(policy)
     record = Record(
-        model=kind, variation=variation, configuration=config, loss=loss_in_words(config["model"]),
-        parameters=_parameters(model), seed=seed, epochs=epochs, epochs_done=0, batch_size=batch_size,
-        learning_rate=TRAINING.learning_rate, precision=precision, environment=where,
+        model=kind, variation=variation, configuration=config, loss=cls.loss_in_words(config["model"]),
+        parameters={name: network.count_params() for name, network in model.networks().items()}, seed=seed, epochs=epochs, epochs_done=0, batch_size=batch_size,
+        learning_rate=config["compile"]["learning_rate"], precision=precision, environment=where,
         data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
         seconds_per_epoch=None, metrics=[],
     )  # fmt: skip
@@ -131,8 +123,8 @@ def load_run(folder, epoch: int | None = None):
     Raises:
       RunError: the folder holds no run, or the weights are missing, damaged or another model's.
     """
-    from .training import assign_arrays, load_arrays, newest_checkpoint
-    from .variations import build
+    from ..training import assign_arrays, load_arrays, newest_checkpoint
+    from ..models.variations import build
 
     folder = Path(folder)
     record = Record.read(folder)
@@ -146,16 +138,16 @@ def load_run(folder, epoch: int | None = None):
 
 
 def sample(model, n: int, seed: int = 0, batch_size: int = 500) -> np.ndarray:
-    """`n` images from a GAN or VAE: z ~ N(0, I) through the generator or decoder. → float32 (n, 28, 28, 1) in [−1, 1].
+    """`n` images of a model: what its prior draws, decoded. → float32 (n, 28, 28, 1) in [−1, 1].
 
     The images are rounded to the 256 greys in which samples are stored and MNIST itself is given.
     """
     if n < 1:
         raise RunError(f"the number of samples must be 1 or more; got {n}")
-    z = np.random.default_rng(seed).standard_normal((n, model.latent_dim)).astype("float32")
-    decode = model.decode if hasattr(model, "decode") else model
-    images = [np.asarray(decode(z[i : i + batch_size])) for i in range(0, n, batch_size)]
-    return to_unit_range(to_uint8(np.concatenate(images)))
+    from ..training import batched
+
+    z = model.prior(n, np.random.default_rng(seed))
+    return to_unit_range(to_uint8(batched(model.decode, z, batch_size=batch_size)))
 
 
 def save_images(path, images: np.ndarray) -> None:
@@ -177,15 +169,6 @@ def save_images(path, images: np.ndarray) -> None:
         raise RunError(f"{path} could not be written ({error.strerror or error}): choose another --out") from error
 
 
-def loss_in_words(options: dict) -> str:
-    """One line for a record: which loss a `configuration`'s model arguments mean."""
-    if "loss" in options:
-        smoothing = "" if options["real_label"] == 1.0 else f", real label {options['real_label']}"
-        return f"{LOSS_IN_WORDS[options['loss']]}, {options['d_steps']} discriminator step(s){smoothing}"
-    join = "times KL" if options["objective"] == "product" else f"plus {options['beta']:g} KL"
-    return f"{LOSS_IN_WORDS[options['reconstruction']]} {join}, {options['schedule']} update"
-
-
 def _start(out: Path) -> list:
     """A fresh folder for a run, or the error that it holds one. → an empty history."""
     if (out / "record.json").exists() or (out / "checkpoints").exists():
@@ -201,9 +184,13 @@ def _start(out: Path) -> list:
 
 def _take_up(out: Path, record: Record, model) -> list:
     """Load the newest checkpoint of the same run into `model`. → the history so far."""
-    from .training import assign_arrays, load_arrays, newest_checkpoint
+    from ..training import assign_arrays, load_arrays, newest_checkpoint
+
+    from ..models.variations import completed
 
     before = Record.read(out)
+    if before.model == record.model:  # a record of an older version lacks what could not be asked then
+        before = before.model_copy(update={"configuration": completed(before.model, before.configuration)})
     for field, had, asked in (
         *(
             (f, getattr(before, f), getattr(record, f))
@@ -230,12 +217,6 @@ def _progressed(record: Record, history: list) -> Record:
     seconds = median(row["seconds"] for row in history) if history else None
     return record.model_copy(update={"epochs_done": len(history), "seconds_per_epoch": seconds,
                                      "epochs": max(record.epochs, len(history))})  # fmt: skip
-
-
-def _parameters(model) -> dict[str, int]:
-    from .variations import PARTS
-
-    return {part: getattr(model, part).count_params() for part in PARTS[model.name]}
 
 
 def _short(value) -> str:

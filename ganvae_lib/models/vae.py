@@ -1,10 +1,15 @@
 """The report's VAE and its Algorithm 2, as a `keras.Model` for `compile` and `fit`."""
 
-from . import losses, networks
-from .errors import CourseError
-from .paper import DECISIONS
-from .quiet_keras import ops
-from .training import StepModel, adam
+from typing import ClassVar
+
+import numpy as np
+
+from .. import losses, networks
+from ..errors import CourseError
+from ..paper import DECISIONS, TRAINING
+from ..quiet_keras import ops
+from ..training import StepModel, adam, batched
+from .likelihood import log_likelihood_bound, reconstruct
 
 # −log p(x|z) from pixel logits, and how many times the decoder's output those logits are. A Bernoulli's logit is the
 # output itself; a Gaussian's mean is the usual tanh of it, tanh(a) = 2σ(2a) − 1, which learns faster than tanh(a/2).
@@ -12,6 +17,7 @@ RECONSTRUCTIONS = {
     "bce": (losses.bernoulli_nll, 1.0),
     "mse": (lambda x, logits: losses.squared_error(x, networks.to_image(logits)), 2.0),
 }
+IN_WORDS = {"bce": "summed binary cross-entropy", "mse": "summed squared error on [-1, 1]"}
 OBJECTIVES = ("elbo", "product")
 SCHEDULES = ("joint", "alternating")
 
@@ -29,6 +35,8 @@ class VAE(StepModel):
     """
 
     loss_names = ("loss", "reconstruction", "kl")
+    parts: ClassVar = {"encoder": networks.encoder, "decoder": networks.decoder}
+    page_part = "decoder"
 
     def __init__(self, encoder=None, decoder=None, reconstruction="bce", objective="elbo", beta=1.0, schedule="joint",
                  seed=0, name="vae"):  # fmt: skip
@@ -47,13 +55,14 @@ class VAE(StepModel):
         self.reconstruction, self.logit_scale = RECONSTRUCTIONS[reconstruction]
         self.objective, self.beta, self.schedule = objective, beta, schedule
 
-    def compile(self, optimizer=None, decoder_optimizer=None, **kwargs):
+    def compile(self, optimizer=None, decoder_optimizer=None, learning_rate=TRAINING.learning_rate,
+                beta_1=DECISIONS.vae_beta_1, beta_2=DECISIONS.beta_2, **kwargs):  # fmt: skip
         """Both default to the report's Adam, 2e-4. The second is used by the alternating schedule alone."""
-        optimizer = optimizer or adam(beta_1=DECISIONS.vae_beta_1, name="adam")
+        optimizer = optimizer or adam(learning_rate, beta_1, beta_2, name="adam")
         if self.schedule == "joint":
             players = {optimizer: self.trainable_variables}
         else:
-            self.decoder_optimizer = decoder_optimizer or adam(beta_1=DECISIONS.vae_beta_1, name="decoder_adam")
+            self.decoder_optimizer = decoder_optimizer or adam(learning_rate, beta_1, beta_2, name="decoder_adam")
             players = {
                 optimizer: self.encoder.trainable_variables,
                 self.decoder_optimizer: self.decoder.trainable_variables,
@@ -96,3 +105,41 @@ class VAE(StepModel):
     def pixel_logits(self, z, training=False):
         """Latent vectors z (N, latent_dim) → pixel logits (N, 28, 28, 1)."""
         return self.logit_scale * self.decoder(z, training=training)
+
+    # --- what it answers for itself ---
+
+    @property
+    def page_scale(self):
+        """The image is tanh(scale · the decoder's output)."""
+        return self.logit_scale / 2
+
+    def encode(self, x):
+        """Images x → mu, log_var of q(z|x), each (N, latent_dim)."""
+        return self.encoder(x)
+
+    def measure(self, x, y, *, reference, seed=0, progress=None):
+        """Reconstruction, ELBO and the importance-weighted bound on log p(x)."""
+        return [
+            *reconstruct(self, x, reference_name=reference, seed=seed),
+            log_likelihood_bound(self, x, reference_name=reference, seed=seed, progress=progress),
+        ]
+
+    def snapshots(self, x):
+        """'reconstructions' of the first images, in [−1, 1], and 'codes' mu of all."""
+        return {"reconstructions": np.asarray(self(x[:64])), "codes": batched(self.encode, x)[0]}
+
+    @classmethod
+    def loss_in_words(cls, options):
+        """The two terms and how they are joined."""
+        join = "times KL" if options["objective"] == "product" else f"plus {options['beta']:g} KL"
+        return f"{IN_WORDS[options['reconstruction']]} {join}, {options['schedule']} update"
+
+    @classmethod
+    def why_not_distributed(cls, options):
+        """A product of means over shares of a batch is not the mean of products."""
+        if options["objective"] == "product":
+            return (
+                "on TensorFlow each device takes the means of its own share of a batch, and the product of two means "
+                "is not the mean of such products: train it with --backend jax, or without --distribute"
+            )
+        return None

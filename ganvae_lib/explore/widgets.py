@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 import ipywidgets
 import numpy as np
 
-from .data import to_uint8, to_unit_range
-from .errors import CourseError
-from .latent import lerp, slerp
-from .plots import COLOURS
+from ..data import to_uint8, to_unit_range
+from ..errors import CourseError
+from ..latent import lerp, slerp
+from ..plots import COLOURS
 
 SCALE = 6  # screen pixels for a pixel
 CELLS = 14  # of the drawing board, a side: each is 2 × 2 pixels

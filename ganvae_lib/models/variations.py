@@ -1,15 +1,10 @@
-"""Named variations of both models: which argument of which network or model differs from the report's."""
+"""Named variations of the models: which argument of which network, model or optimizer differs from the default."""
 
 import inspect
 
-from . import networks
-from .errors import CourseError
-from .gan import GAN
-from .quiet_keras import keras
-from .vae import VAE
-
-MODELS = {"gan": GAN, "vae": VAE}
-PARTS = {"gan": ("generator", "discriminator"), "vae": ("encoder", "decoder")}
+from ..errors import CourseError
+from ..quiet_keras import keras
+from . import model_class
 
 
 def _latent(d):
@@ -23,7 +18,7 @@ def _compact(d):
     }
 
 
-# "model" holds arguments of GAN or VAE, the other keys arguments of the network of that name.
+# "model" holds arguments of the class, "compile" those of its optimizers, other keys those of the network of that name.
 VARIATIONS = {
     "gan": {
         "report": {},
@@ -60,33 +55,55 @@ VARIATIONS = {
 
 
 def configuration(kind: str, variation: str = "report") -> dict[str, dict]:
-    """Every argument of a variation's networks and model, defaults spelled out: what a record keeps.
+    """Every argument of a variation's networks, model and optimizers, defaults spelled out: what a record keeps.
 
     Raises:
       CourseError: there is no such model or variation; the message lists those there are.
     """
-    if kind not in MODELS:
-        raise CourseError(f"model must be one of {', '.join(MODELS)}; got {kind!r}")
+    model_class(kind)
     if variation not in VARIATIONS[kind]:
         raise CourseError(f"variation of the {kind} must be one of {', '.join(VARIATIONS[kind])}; got {variation!r}")
-    changes = VARIATIONS[kind][variation]
-    config = {part: _defaults(getattr(networks, part)) | changes.get(part, {}) for part in PARTS[kind]}
-    config["model"] = _defaults(MODELS[kind]) | changes.get("model", {})
+    return completed(kind, VARIATIONS[kind][variation])
+
+
+def completed(kind: str, changes: dict[str, dict]) -> dict[str, dict]:
+    """The configuration with these arguments and everything else as it is by default.
+
+    It also reads the configuration of an older record, which lacks what models could not be asked then.
+
+    Raises:
+      CourseError: something in `changes` is no argument of that model or of its networks.
+    """
+    cls = model_class(kind)
+    functions = {**cls.parts, "model": cls.__init__, "compile": cls.compile}
+    config = {part: _defaults(function, cls) for part, function in functions.items()}
+    for part, arguments in changes.items():
+        unknown = set(arguments) - set(config.get(part, {}))
+        if unknown or part not in config:
+            told = f"{part}: {', '.join(sorted(unknown))}" if part in config else part
+            raise CourseError(f"the {kind} has no argument {told}; it has {', '.join(config.get(part, config))}")
+        config[part] |= arguments
     return {part: {k: list(v) if isinstance(v, tuple) else v for k, v in a.items()} for part, a in config.items()}
 
 
 def build(kind: str, config: dict[str, dict], seed: int = 0):
     """The compiled model of a `configuration`. Initial weights are a function of `seed`, so is the noise."""
+    cls = model_class(kind)
     keras.utils.set_random_seed(seed)
-    tuples = {part: {k: tuple(v) if isinstance(v, list) else v for k, v in a.items()} for part, a in config.items()}
-    parts = {part: getattr(networks, part)(**tuples[part]) for part in PARTS[kind]}
-    model = MODELS[kind](**parts, **tuples["model"], seed=seed)
-    model.compile()
+    tuples = {
+        part: {k: tuple(v) if isinstance(v, list) else v for k, v in a.items()}
+        for part, a in completed(kind, config).items()
+    }
+    parts = {part: function(**tuples[part]) for part, function in cls.parts.items()}
+    model = cls(**parts, **tuples["model"], seed=seed)
+    model.compile(**tuples["compile"])
     return model
 
 
-def _defaults(function) -> dict:
+def _defaults(function, cls) -> dict:
     """The keyword arguments of a network or model that a variation may set, with their defaults."""
-    parameters = inspect.signature(function).parameters
-    skip = {"seed", "name", *PARTS["gan"], *PARTS["vae"]}
-    return {name: p.default for name, p in parameters.items() if name not in skip}
+    parameters = inspect.signature(function).parameters.values()
+    skip = {"self", "seed", "name", *cls.parts}
+    return {p.name: p.default for p in parameters
+            if p.name not in skip and p.kind is p.POSITIONAL_OR_KEYWORD and not p.name.endswith("_optimizer")
+            and (p.name, p.default) != ("optimizer", None)}  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import RunError
+from ..errors import RunError
 from .record import Record
 
 # In a clone, beside the library; on Colab, in the clone that the first cell of a chapter makes.

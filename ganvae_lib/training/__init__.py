@@ -1,0 +1,44 @@
+"""Training: gradients on either backend, the order of the data, checkpoints, devices, progress."""
+
+from .backend import BACKEND, compiled, input_gradient, value_and_gradient
+from .batches import Batches, Shuffle
+from .checkpoints import (
+    Checkpoints,
+    assign_arrays,
+    load_arrays,
+    newest_checkpoint,
+    save_arrays,
+    state_arrays,
+    write_history,
+)
+from .devices import data_parallel, replicas
+from .optimizer import FusedAdam, adam, rmsprop
+from .progress import Progress, StopOnNaN
+from .scan import fit_scanned
+from .step_model import StepModel, batched
+
+__all__ = [
+    "BACKEND",
+    "Batches",
+    "Checkpoints",
+    "FusedAdam",
+    "Progress",
+    "Shuffle",
+    "StepModel",
+    "StopOnNaN",
+    "adam",
+    "assign_arrays",
+    "batched",
+    "compiled",
+    "data_parallel",
+    "fit_scanned",
+    "input_gradient",
+    "load_arrays",
+    "newest_checkpoint",
+    "replicas",
+    "rmsprop",
+    "save_arrays",
+    "state_arrays",
+    "value_and_gradient",
+    "write_history",
+]
