@@ -134,7 +134,7 @@ class Style:
         if self.normalisation == "batch" and not first:
             normal = [layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")]
         elif self.normalisation == "layer" and not first:
-            normal = [Flat(layers.LayerNormalization(epsilon=1e-5), name=f"{name}_norm")]
+            normal = [Flat(layers.LayerNormalization(epsilon=1e-5, name="layer"), name=f"{name}_norm")]
         else:
             normal = []
         return [*normal, layers.LeakyReLU(self.slope)]

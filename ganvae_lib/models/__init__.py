@@ -8,6 +8,8 @@ from importlib import import_module
 MODELS = {
     "gan": "gan.GAN",
     "vae": "vae.VAE",
+    "conditional-vae": "conditional_vae.ConditionalVAE",
+    "infogan": "infogan.InfoGAN",
 }
 
 

@@ -51,6 +51,9 @@ VARIATIONS = {
             "decoder": {"hidden": (512, 1024), "filters": (128, 1)},
         },
     },
+    "conditional-vae": {"default": {}, "latent-3": _latent(3)},
+    # Its control: G is told nothing of Q's loss, all else equal.
+    "infogan": {"default": {}, "no-information": {"model": {"information": 0.0}}},
 }
 
 
