@@ -33,6 +33,8 @@ VARIATIONS = {
             for name, d in {"": 10, "-latent-2": 2, "-latent-50": 50, "-latent-100": 100}.items()
         },
         "compact-minimax": _compact(10) | {"model": {"loss": "minimax"}},
+        # The generator's step on noise of its own, not on the fake batch that the discriminator has just learned from.
+        "compact-fresh": _compact(10) | {"model": {"share_fakes": False}},
     },
     "vae": {
         "report": {},
