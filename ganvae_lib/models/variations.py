@@ -76,6 +76,8 @@ VARIATIONS = {
              "discriminator": {"filters": (32, 64, 128)}},
             {"model": {"penalty": "r1"}, "compile": {"learning_rate": 1e-3, "beta_1": 0.0, "beta_2": 0.99}},
         ),
+        # The generator's step on noise of its own, not on the fake batch that the discriminator has just learned from.
+        "compact-fresh": _compact(10) | {"model": {"share_fakes": False}},
     },
     "vae": {
         "report": {},
