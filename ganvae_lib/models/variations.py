@@ -72,8 +72,10 @@ VARIATIONS = {
         "r1+rate-5+batch-in-g": joined(SILENCES["r1"], SILENCES["rate-5"], SILENCES["batch-in-g"]),
         # 32 coordinates and a wider generator: the best small GAN of the book.
         "small-r1+rate-5": joined(
-            {"generator": {"latent_dim": 32, "hidden": (7 * 7 * 96,), "filters": (32, 1)},
-             "discriminator": {"filters": (32, 64, 128)}},
+            {
+                "generator": {"latent_dim": 32, "hidden": (7 * 7 * 96,), "filters": (32, 1)},
+                "discriminator": {"filters": (32, 64, 128)},
+            },
             {"model": {"penalty": "r1"}, "compile": {"learning_rate": 1e-3, "beta_1": 0.0, "beta_2": 0.99}},
         ),
         # The generator's step on noise of its own, not on the fake batch that the discriminator has just learned from.
