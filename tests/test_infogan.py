@@ -174,6 +174,17 @@ def test_the_prior_decodes_to_images_one_by_one_as_in_a_batch():
     np.testing.assert_allclose(np.asarray(model.decode(z[:1])), images[:1], atol=1e-5)  # running statistics
 
 
+def test_snapshots_change_the_code_and_nothing_else():
+    model = small()
+    model.decode = lambda z: z
+    found = model.snapshots(X)
+    classes = found["classes"].reshape(10, 6, 15)
+    assert (classes[:, 0, 3:13] == np.eye(10)).all() and (classes[0, :, :3] == classes[7, :, :3]).all()
+    moved = found["continuous"].reshape(2, 3, 10, 15)
+    assert moved[0, 1, [0, -1], 13].tolist() == [-1, 1] and moved[1, 2, [0, -1], 14].tolist() == [-1, 1]
+    assert (moved[0, :, 0, :13] == moved[1, :, 9, :13]).all() and (moved[0, 0, :, 14] == moved[0, 0, 0, 14]).all()
+
+
 def test_what_is_measured(monkeypatch):
     monkeypatch.setattr(infogan, "MEASURED", 300)
     y = np.arange(8)

@@ -140,6 +140,12 @@ class ConditionalVAE(StepModel):
                             floor_how=f"the digit of {len(x):,} {reference}"),
         ]  # fmt: skip
 
+    def snapshots(self, x):
+        """'classes': row k is asked for digit k, column j has one z in all rows."""
+        zy = np.tile(self.ask(np.zeros(6, int), np.random.default_rng(1)), (CLASSES, 1))
+        zy[:, self.d :] = one_hot(np.repeat(np.arange(CLASSES), 6))
+        return {"classes": np.asarray(self.decode(zy))}
+
     @classmethod
     def loss_in_words(cls, options):
         """The two terms."""

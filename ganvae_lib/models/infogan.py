@@ -162,6 +162,18 @@ class InfoGAN(StepModel):
             for f in (slant, width)
         ]
 
+    def snapshots(self, x):
+        """'classes': row k has class k, column j one z otherwise; 'continuous': three rows a code, it goes −1 to 1."""
+        z = self.prior(6, np.random.default_rng(1))
+        at, end = self.noise_dim, self.noise_dim + self.n_classes
+        by_class = np.repeat(z[None], self.n_classes, axis=0)
+        by_class[:, :, at:end] = np.eye(self.n_classes)[:, None]
+        moved = np.tile(z[:3, None], (self.n_continuous, 1, 10, 1))
+        for j in range(self.n_continuous):
+            moved[j, :, :, end + j] = np.linspace(-1, 1, 10)
+        rows = {"classes": by_class, "continuous": moved}
+        return {name: np.asarray(self.decode(a.reshape(-1, self.latent_dim))) for name, a in rows.items()}
+
     @classmethod
     def loss_in_words(cls, options):
         """The loss and the weight of L_I."""

@@ -90,6 +90,8 @@ def _table() -> dict[str, Run]:
             "gan", f"compact{'-' * bool(name)}{name}", f"beyond/gan-compact{'-' * bool(name)}{name}",
             features=("mnist",), invert=False, **COMPACT) for name in FACTORIAL},
         **_beyond("gan", "small-r1+rate-5", keep=("snapshots", "weights", "samples")),
+        **_beyond("conditional-vae", "default", "latent-3", keep=("snapshots", "weights")),
+        **_beyond("infogan", "default", "no-information"),
         **_silences("compact", *(name for name in SILENCE_NAMES if name != "batch-in-both"), "fresh", **COMPACT),
         "vae-report": Run("vae", "report", "vae-report", seeds=3, keep_others=("samples",)),
         "vae-mse": Run("vae", "mse", "vae-mse", seeds=3, keep=("samples", "snapshots", "codes")),
