@@ -8,6 +8,8 @@ from importlib import import_module
 MODELS = {
     "gan": "gan.GAN",
     "vae": "vae.VAE",
+    "bottleneck-gan": "bottleneck_gan.BottleneckGAN",
+    "diffusion": "diffusion.Diffusion",
 }
 
 

@@ -18,6 +18,13 @@ def _compact(d):
     }
 
 
+def _beside(base, **changes):
+    """The variation `base` with arguments of some of its parts changed."""
+    return base | {part: base.get(part, {}) | arguments for part, arguments in changes.items()}
+
+
+WGAN_GP = {"loss": "wasserstein", "penalty": "gradient_penalty", "penalty_weight": 10.0}
+
 # "model" holds arguments of the class, "compile" those of its optimizers, other keys those of the network of that name.
 VARIATIONS = {
     "gan": {
@@ -33,6 +40,29 @@ VARIATIONS = {
             for name, d in {"": 10, "-latent-2": 2, "-latent-50": 50, "-latent-100": 100}.items()
         },
         "compact-minimax": _compact(10) | {"model": {"loss": "minimax"}},
+        # Techniques of Salimans et al. (2016), one at a time.
+        "compact-minibatch": _beside(_compact(10), discriminator={"minibatch": (100, 5)}),
+        "compact-smoothing": _beside(_compact(10), model={"real_label": 0.9}),
+        "compact-feature-matching": _beside(_compact(10), model={"feature_matching": True}),
+        "compact-historical": _beside(_compact(10), model={"historical": 0.01}),
+        # Wasserstein: Gulrajani et al. (2017), a faster one, Arjovsky et al. (2017); and hinge, Miyato et al. (2018).
+        "compact-wgan-gp": _beside(
+            _compact(10), model=WGAN_GP | {"d_steps": 5}, compile={"beta_1": 0.0, "beta_2": 0.9}
+        ),
+        "compact-wgan-gp-fast": _beside(
+            _compact(10),
+            generator={"normalisation": "batch"},
+            model=WGAN_GP | {"d_steps": 2},
+            compile={"learning_rate": 5e-4, "beta_1": 0.0, "beta_2": 0.9},
+        ),
+        "compact-wgan-clip": _beside(
+            _compact(10),
+            model={"loss": "wasserstein", "clip": 0.01, "d_steps": 5},
+            compile={"optimizer": "rmsprop", "learning_rate": 5e-5},
+        ),
+        "compact-hinge-spectral": _beside(
+            _compact(10), discriminator={"normalisation": "spectral"}, model={"loss": "hinge"}
+        ),
     },
     "vae": {
         "report": {},
@@ -51,6 +81,14 @@ VARIATIONS = {
             "decoder": {"hidden": (512, 1024), "filters": (128, 1)},
         },
     },
+    # On the compact pair. 'unbounded': the same networks, β at 0 throughout.
+    "bottleneck-gan": {
+        "default": _compact(10),
+        "minimax": _beside(_compact(10), model={"loss": "minimax"}),
+        "unbounded": _beside(_compact(10), model={"information": 1e6}),
+        "minimax-unbounded": _beside(_compact(10), model={"loss": "minimax", "information": 1e6}),
+    },
+    "diffusion": {"default": {}},
 }
 
 
