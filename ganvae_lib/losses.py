@@ -63,6 +63,11 @@ GAN_LOSSES = {
 }
 
 
+def feature_matching_loss(real, fake):
+    """‖E f(x) − E f(G(z))‖², f what D's last layer sees (Salimans et al. 2016, §3.1). (N, d), (N, d) → scalar."""
+    return ops.sum(ops.square(ops.mean(real, axis=0) - ops.mean(fake, axis=0)))
+
+
 # --- GAN: penalties on D's gradient in its input (N, …) ---------------------------------------------------------------
 
 

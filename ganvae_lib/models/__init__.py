@@ -10,6 +10,8 @@ MODELS = {
     "vae": "vae.VAE",
     "conditional-vae": "conditional_vae.ConditionalVAE",
     "infogan": "infogan.InfoGAN",
+    "bottleneck-gan": "bottleneck_gan.BottleneckGAN",
+    "diffusion": "diffusion.Diffusion",
 }
 
 

@@ -50,6 +50,9 @@ FACTORIAL = {
     for names in combinations(FACTORS, k)
 }
 
+
+WGAN_GP = {"loss": "wasserstein", "penalty": "gradient_penalty", "penalty_weight": 10.0}
+
 # "model" holds arguments of the class, "compile" those of its optimizers, other keys those of the network of that name.
 VARIATIONS = {
     "gan": {
@@ -80,6 +83,27 @@ VARIATIONS = {
         ),
         # The generator's step on noise of its own, not on the fake batch that the discriminator has just learned from.
         "compact-fresh": _compact(10) | {"model": {"share_fakes": False}},
+        # Techniques of Salimans et al. (2016), one at a time; one-sided smoothing is above.
+        "compact-minibatch": joined(_compact(10), {"discriminator": {"minibatch": (100, 5)}}),
+        "compact-feature-matching": joined(_compact(10), {"model": {"feature_matching": True}}),
+        "compact-historical": joined(_compact(10), {"model": {"historical": 0.01}}),
+        # Wasserstein: Gulrajani et al. (2017), a faster one, Arjovsky et al. (2017); and hinge, Miyato et al. (2018).
+        "compact-wgan-gp": joined(
+            _compact(10), {"model": WGAN_GP | {"d_steps": 5}, "compile": {"beta_1": 0.0, "beta_2": 0.9}}
+        ),
+        "compact-wgan-gp-fast": joined(
+            _compact(10),
+            {"generator": BATCH, "model": WGAN_GP | {"d_steps": 2}},
+            {"compile": {"learning_rate": 5e-4, "beta_1": 0.0, "beta_2": 0.9}},
+        ),
+        "compact-wgan-clip": joined(
+            _compact(10),
+            {"model": {"loss": "wasserstein", "clip": 0.01, "d_steps": 5}},
+            {"compile": {"optimizer": "rmsprop", "learning_rate": 5e-5}},
+        ),
+        "compact-hinge-spectral": joined(
+            _compact(10), {"discriminator": {"normalisation": "spectral"}, "model": {"loss": "hinge"}}
+        ),
     },
     "vae": {
         "report": {},
@@ -101,6 +125,14 @@ VARIATIONS = {
     "conditional-vae": {"default": {}, "latent-3": _latent(3)},
     # Its control: G is told nothing of Q's loss, all else equal.
     "infogan": {"default": {}, "no-information": {"model": {"information": 0.0}}},
+    # On the compact pair. 'unbounded': the same networks, β at 0 throughout.
+    "bottleneck-gan": {
+        "default": _compact(10),
+        "minimax": joined(_compact(10), {"model": {"loss": "minimax"}}),
+        "unbounded": joined(_compact(10), {"model": {"information": 1e6}}),
+        "minimax-unbounded": joined(_compact(10), {"model": {"loss": "minimax", "information": 1e6}}),
+    },
+    "diffusion": {"default": {}},
 }
 
 
