@@ -8,6 +8,8 @@ from importlib import import_module
 MODELS = {
     "gan": "gan.GAN",
     "vae": "vae.VAE",
+    "avb": "adversarial_vae.AVB",
+    "discogan": "discogan.DiscoGAN",
 }
 
 
