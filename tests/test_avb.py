@@ -62,7 +62,7 @@ def test_a_discriminator_with_the_right_features_is_the_log_ratio_and_tells_the_
 def test_with_no_t_the_adaptive_contrast_alone_tells_the_kl_of_its_gaussian():
     avb = AVB(gaussian_encoder(MU, LOG_VAR), tiny_decoder(), quadratic_discriminator())
     noise = np.random.default_rng(0).standard_normal((20_000, D)).astype("float32")
-    z, w, log_r_over_p = avb.draw(np.zeros((20_000, 28, 28, 1), "float32"), noise)
+    _, w, log_r_over_p = avb.draw(np.zeros((20_000, 28, 28, 1), "float32"), noise)
     np.testing.assert_allclose(ops.convert_to_numpy(w), noise, atol=1e-5)
     assert ops.convert_to_numpy(log_r_over_p).mean() == pytest.approx(EXACT_KL, abs=0.05)
 

@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = ("test_losses.py", "test_gan.py", "test_vae.py", "test_avb.py", "test_discogan.py",
-         "test_training.py", "test_latent.py")
+FILES = (
+    "test_losses.py",
+    "test_gan.py",
+    "test_vae.py",
+    "test_avb.py",
+    "test_discogan.py",
+    "test_training.py",
+    "test_latent.py",
+)
 
 WITHOUT_TENSORFLOW = """
 import sys, pytest

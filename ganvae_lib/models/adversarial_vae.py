@@ -111,7 +111,7 @@ class AVB(StepModel):
         )
 
     def draw(self, x, noise, training=False):
-        """z ~ q(z|x) and what r makes of it: z (N, d), w (N, d), log r(z|x) − log p(z) (N,)."""
+        """Draw z ~ q(z|x) and what r makes of it: z (N, d), w (N, d), log r(z|x) − log p(z) (N,)."""
         z, mu, log_var = self.encoder([x, noise], training=training)
         if self.contrast == "none":
             return z, z, ops.zeros_like(z[:, 0])
@@ -137,9 +137,7 @@ class AVB(StepModel):
         n = ops.shape(x)[0]
         w = ops.stop_gradient(self.draw(x, self.noise(n, self.noise_dim), training=True)[1])
         from_r, noise = self.noise(n, self.latent_dim), self.noise(n, self.noise_dim)
-        t_loss = self.minimize(
-            lambda: self.discriminator_loss(x, w, from_r), self.discriminator, self.t_optimizer
-        )
+        t_loss = self.minimize(lambda: self.discriminator_loss(x, w, from_r), self.discriminator, self.t_optimizer)
 
         def loss():
             reconstruction, kl = self.terms(x, noise, training=True)

@@ -176,7 +176,7 @@ class DiscoGAN(StepModel):
         return x_a[rng.choice(len(x_a), n, replace=n > len(x_a))].reshape(n, -1)
 
     def decode(self, z):
-        """Images of A, flat (N, 784) → translations with the known map undone, that scores against digits mean something.
+        """Images of A, flat (N, 784) → their translations with the known map undone: scored against digits.
 
         `g_ab` itself gives them as images of B.
         """
@@ -201,9 +201,7 @@ class DiscoGAN(StepModel):
         for way, found, partner, readable in (
             ("A → B", in_b, x_b, self.undo), ("B → A", in_a, x, lambda x: x)
         ):  # fmt: skip
-            kept, real = (
-                np.mean(classifier(readable(images))[1].argmax(axis=1) == y) for images in (found, partner)
-            )
+            kept, real = (np.mean(classifier(readable(images))[1].argmax(axis=1) == y) for images in (found, partner))
             results.append(MetricResult.of(
                 f"class kept, {way}", float(kept), len(x), network=classifier, unit="share", better="higher",
                 floor=float(real), floor_how="the known partners themselves",

@@ -103,8 +103,8 @@ def black_box_metrics(
     """Of a model whose KL is told by a discriminator T: what it claims, and what its decoder is worth.
 
     Reconstruction goes through the mean of q(z|x). The claim has E[T] in the place of log q − log r, and is a bound
-    only where T is optimal. `n` of the images (500) are given a Gaussian of their own (`Refit`), which makes an ELBO and
-    an importance-weighted bound with `k` samples (100) that no T stands in; `extra["claimed"]` of both is the claim for
+    only where T is optimal. `n` of the images (500) are given a Gaussian of their own (`Refit`): an ELBO and an
+    importance-weighted bound of `k` samples (100) in which there is no T. `extra["claimed"]` of both is the claim for
     the same images.
     """
     rng, k, n = np.random.default_rng(seed), k or IW_SAMPLES, min(n or REFIT_IMAGES, len(x))

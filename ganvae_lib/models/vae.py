@@ -82,7 +82,7 @@ class VAE(StepModel):
         return self.reconstruction(x, self.pixel_logits(z, training=True)), losses.gaussian_kl(mu, log_var)
 
     def log_weights(self, x, noise):
-        """log p(x|z) + log p(z) − log q(z|x) of k samples for each image: noise (N, k, d) → (N, k), and the terms."""
+        """Log-weights log p(x|z) + log p(z) − log q(z|x) of k samples an image, noise (N, k, d) → (N, k); the terms."""
         mu, log_var = self.encoder(x, training=True)
         z = mu[:, None] + ops.exp(log_var[:, None] / 2) * noise
         logits = self.pixel_logits(ops.reshape(z, (-1, self.latent_dim)), training=True)
