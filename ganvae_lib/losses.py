@@ -148,6 +148,14 @@ def negative_elbo(reconstruction, kl, beta: float = 1.0):
     return ops.mean(reconstruction + beta * kl)
 
 
+def negative_importance_weighted_bound(log_weights):
+    """−E[log 1/k Σ_i w_i], log w = log p(x|z) + log p(z) − log q(z|x) of k samples z ~ q. (N, k) → scalar, in nats.
+
+    At k = 1 the −ELBO, of one sample; Burda, Grosse & Salakhutdinov (2016), eq. 8.
+    """
+    return math.log(log_weights.shape[1]) - ops.mean(ops.logsumexp(log_weights, axis=1))
+
+
 def product_loss(reconstruction, kl):
     """The report's §3.3, read literally: 'the product of the reconstruction loss and the KL divergence'.
 

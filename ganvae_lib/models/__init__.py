@@ -12,6 +12,8 @@ MODELS = {
     "infogan": "infogan.InfoGAN",
     "bottleneck-gan": "bottleneck_gan.BottleneckGAN",
     "diffusion": "diffusion.Diffusion",
+    "avb": "adversarial_vae.AVB",
+    "discogan": "discogan.DiscoGAN",
 }
 
 

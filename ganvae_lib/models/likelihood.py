@@ -2,10 +2,13 @@
 
 import numpy as np
 
+from .. import losses, networks
 from ..metrics import MetricResult, gaussian_log_weights, importance_weighted_bound, reconstruction_metrics
-from ..training import batched
+from ..quiet_keras import keras, ops
+from ..training import batched, compiled, value_and_gradient
 
 IW_IMAGES, IW_SAMPLES = 2_000, 100  # of the bound on log p(x): N images, K samples of z for each
+REFIT_IMAGES, REFIT_STEPS = 500, 300
 
 
 def reconstruct(
@@ -61,3 +64,90 @@ def log_likelihood_bound(
     return importance_weighted_bound(
         log_weights, len(x), k, image_block=100, reference=reference_name, seed=seed, progress=progress
     )
+
+
+# --- where q(z|x) has no density -------------------------------------------------------------------------------------
+
+
+class Refit:
+    """Beside a decoder a Gaussian q(z|x) = N(mu, e^log_var) of its own for each image: what its ELBO is worth.
+
+        mu, log_var of each image maximise E[log p(x|z)] − KL(N(mu, e^log_var) ‖ N(0, I)),  by Adam from `model.encode`
+
+    Whatever is found gives a bound, for images the decoder has not been trained on as for any.
+
+    Args:
+      model: has `pixel_logits` and `encode`, which gives the starting points.
+      steps: of Adam, its rate falling to 0 along a cosine.
+      learning_rate: at the start.
+      seed: of the noise.
+    """
+
+    def __init__(self, model, steps=REFIT_STEPS, learning_rate=0.05, seed=0):
+        self.pixel_logits, self.start = model.pixel_logits, model.encode
+        self.steps, self.learning_rate, self.seed = steps, learning_rate, seed
+
+    def encode(self, x):
+        """Images x (N, 28, 28, 1) → mu, log_var, each (N, d)."""
+        x, rng = ops.convert_to_tensor(x), np.random.default_rng(self.seed)
+        theta = keras.Variable(np.stack([np.asarray(part) for part in self.start(x)]))
+        adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(self.learning_rate, self.steps))
+        adam.build([theta])
+
+        def negative_elbo(theta, noise):
+            mu, log_var = theta[0], theta[1]
+            logits = self.pixel_logits(mu + ops.exp(log_var / 2) * noise)
+            return ops.sum(losses.bernoulli_nll(x, logits) + losses.gaussian_kl(mu, log_var))
+
+        step = compiled(lambda theta, noise: value_and_gradient(lambda t: negative_elbo(t, noise), theta)[1])
+        for _ in range(self.steps):
+            noise = ops.convert_to_tensor(rng.standard_normal(theta.shape[1:]).astype("float32"))
+            adam.apply([step(theta.value, noise)], [theta])
+        return np.asarray(theta[0]), np.asarray(theta[1])
+
+
+def black_box_metrics(
+    model, x: np.ndarray, *, reference_name: str, n: int | None = None, k: int | None = None, seed: int = 0,
+    progress=None,
+) -> list[MetricResult]:  # fmt: skip
+    """Of a model whose KL is told by a discriminator T: what it claims, and what its decoder is worth.
+
+    Reconstruction goes through the mean of q(z|x). The claim has E[T] in the place of log q − log r, and is a bound
+    only where T is optimal. `n` of the images (500) are given a Gaussian of their own (`Refit`): an ELBO and an
+    importance-weighted bound of `k` samples (100) in which there is no T. `extra["claimed"]` of both is the claim for
+    the same images.
+    """
+    rng, k, n = np.random.default_rng(seed), k or IW_SAMPLES, min(n or REFIT_IMAGES, len(x))
+
+    def one(x):
+        noise = rng.standard_normal((len(x), model.noise_dim)).astype("float32")
+        reconstruction, kl = model.terms(x, noise)
+        from_r = rng.standard_normal((len(x), model.latent_dim)).astype("float32")
+        t_loss = np.logaddexp(0, -np.asarray(model.log_ratio(x, model.draw(x, noise)[1])))
+        t_loss = t_loss + np.logaddexp(0, np.asarray(model.log_ratio(x, from_r)))
+        return reconstruction, kl, t_loss, model.pixel_logits(model.encode(x)[0])
+
+    reconstruction, kl, t_loss, logits = batched(one, x)
+    results = reconstruction_metrics(
+        x, np.asarray(networks.to_image(logits)), logits=logits, z="mean", reference=reference_name
+    )
+    claimed = -(reconstruction.astype(float) + kl)
+    for name, values, unit in (
+        ("ELBO as T claims it (a bound if T is optimal)", claimed, "nats per image"),
+        ("KL to the prior as T claims it", kl.astype(float), "nats per image"),
+        ("loss of T (log 4 = 1.386: it tells nothing)", t_loss.astype(float), "nats"),
+    ):
+        results.append(MetricResult.of(
+            name, float(values.mean()), len(x), unit=unit, spread=float(values.std(ddof=1) / np.sqrt(len(x))),
+            spread_kind="standard error", reference=reference_name, seed=seed,
+        ))  # fmt: skip
+    bound = log_likelihood_bound(
+        Refit(model, seed=seed), x, reference_name=reference_name, n=n, k=k, seed=seed, progress=progress
+    )
+    same = float(claimed[np.random.default_rng(seed).permutation(len(x))[:n]].mean())
+    extra = bound.extra | {"claimed": same, "q": "a Gaussian refitted to each image"}
+    results.append(MetricResult.of(
+        "ELBO of a refitted Gaussian", bound.extra["elbo"], n, unit="nats per image", better="higher",
+        reference=reference_name, seed=seed, extra=extra,
+    ))  # fmt: skip
+    return [*results, bound.model_copy(update={"extra": extra})]

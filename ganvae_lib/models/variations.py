@@ -53,6 +53,13 @@ FACTORIAL = {
 
 WGAN_GP = {"loss": "wasserstein", "penalty": "gradient_penalty", "penalty_weight": 10.0}
 
+_NARROW = {
+    "encoder": {"filters": (16, 32), "hidden": (256, 128)},
+    "decoder": {"hidden": (128, 256), "filters": (32, 1), "grid": 8},
+}
+_AVB = {"decoder": _NARROW["decoder"]}
+
+
 # "model" holds arguments of the class, "compile" those of its optimizers, other keys those of the network of that name.
 VARIATIONS = {
     "gan": {
@@ -113,10 +120,8 @@ VARIATIONS = {
         **{f"beta-{b:g}": {"model": {"beta": b}} for b in (0.1, 0.5, 2.0, 4.0, 10.0)},
         **{f"latent-{d}": _latent(d) for d in (2, 5, 20, 50)},
         "dense-bridge": {"decoder": {"hidden": (256, 512, 7 * 7 * 64), "grid": 7}},
-        "narrow": {
-            "encoder": {"filters": (16, 32), "hidden": (256, 128)},
-            "decoder": {"hidden": (128, 256), "filters": (32, 1), "grid": 8},
-        },
+        "narrow": _NARROW,
+        "iwae-5": _NARROW | {"model": {"objective": "iwae", "samples": 5}},
         "wide": {
             "encoder": {"filters": (64, 128), "hidden": (1024, 512)},
             "decoder": {"hidden": (512, 1024), "filters": (128, 1)},
@@ -133,6 +138,16 @@ VARIATIONS = {
         "minimax-unbounded": joined(_compact(10), {"model": {"loss": "minimax", "information": 1e6}}),
     },
     "diffusion": {"default": {}},
+    # Networks of the size of the VAE's 'narrow'.
+    "avb": {
+        "default": _AVB,
+        "plain": _AVB | {"model": {"contrast": "none"}},
+    },
+    "discogan": {
+        **{domain: {"model": {"domain": domain}} for domain in ("inverse", "rotated", "thick")},
+        "inverse-one-way": {"model": {"reconstruction": "one-way"}},
+        "inverse-gan": {"model": {"reconstruction": "none"}},
+    },
 }
 
 

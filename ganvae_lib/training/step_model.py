@@ -65,8 +65,11 @@ class StepModel(keras.Model):
         raise NotImplementedError
 
     @classmethod
-    def training_arrays(cls, data):
-        """What `step` sees of the training set: (x,), or (x, y) with labels or with a second domain's images."""
+    def training_arrays(cls, data, options=None):
+        """What `step` sees of the training set: (x,), or (x, y) with labels or with a second domain's images.
+
+        `options` are the arguments of the model, where it depends on them.
+        """
         return (data.x_train,)
 
     @classmethod
