@@ -8,6 +8,8 @@ from importlib import import_module
 MODELS = {
     "gan": "gan.GAN",
     "vae": "vae.VAE",
+    "conditional-gan": "conditional_gan.ConditionalGAN",
+    "style-gan": "style_gan.StyleGAN",
 }
 
 

@@ -58,7 +58,8 @@ class GAN(StepModel):
         self.d_steps, self.real_label, self.clip, self.average = d_steps, real_label, clip, average
         self.penalty, self.penalty_weight = penalty, penalty_weight
         if average:
-            self.averaged = keras.models.clone_model(self.generator)
+            with keras.name_scope("averaged"):  # paths of their own: a checkpoint keeps variables by path
+                self.averaged = keras.models.clone_model(self.generator)
             self.averaged.set_weights(self.generator.get_weights())
             self.averaged.trainable = False
 
@@ -79,13 +80,17 @@ class GAN(StepModel):
             **kwargs,
         )
 
+    def draw(self, n):
+        """What G makes n images of in a step: noise z (n, latent_dim)."""
+        return self.noise(n, self.latent_dim)
+
     def step(self, x):
         """Algorithm 1, one round on real images x (k·m, 28, 28, 1): k discriminator steps, one generator step.
 
         The last discriminator step and the generator step see the same fake batch: its forward pass is run once.
         """
         for x_real in ops.split(x, self.d_steps):
-            z = self.noise(ops.shape(x_real)[0], self.latent_dim)
+            z = self.draw(ops.shape(x_real)[0])
             fake, through_generator = self.vjp(lambda z=z: self.generator(z, training=True), self.generator)
             d_value = self.discriminator_step(x_real, fake)
 

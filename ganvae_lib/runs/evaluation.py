@@ -95,7 +95,7 @@ def evaluate_target(
 def _of_model(model, x, y, name: str, seed: int, progress) -> list[MetricResult]:
     """What is measured on the model itself, not on its samples."""
     results = model.measure(x, y, reference=name, seed=seed, progress=progress)
-    if _is_small(model):
+    if _is_small(model) and model.page_network().input_shape[-1] == model.latent_dim:  # else a class is asked for too
         results.append(inversion(model, x, reference_name=name, seed=seed, progress=progress))
     return results
 
