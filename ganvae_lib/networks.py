@@ -249,7 +249,8 @@ class SpectralDense(Spectral, layers.Dense):
 
     def call(self, x, training=False):
         """X (N, inputs) → (N, units)."""
-        return keras.ops.matmul(x, self.divided_kernel(training)) + self.bias
+        y = keras.ops.matmul(x, self.divided_kernel(training))
+        return y if self.bias is None else y + self.bias
 
 
 class SpectralConv2D(Spectral, layers.Conv2D):

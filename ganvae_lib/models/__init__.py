@@ -14,6 +14,8 @@ MODELS = {
     "diffusion": "diffusion.Diffusion",
     "avb": "adversarial_vae.AVB",
     "discogan": "discogan.DiscoGAN",
+    "conditional-gan": "conditional_gan.ConditionalGAN",
+    "style-gan": "style_gan.StyleGAN",
 }
 
 

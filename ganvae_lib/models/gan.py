@@ -87,6 +87,10 @@ class GAN(StepModel):
             **kwargs,
         )
 
+    def draw(self, n):
+        """What G makes n images of in a step: noise z (n, latent_dim)."""
+        return self.noise(n, self.latent_dim)
+
     def step(self, x):
         """Algorithm 1, one round on real images x (k·m, 28, 28, 1): k discriminator steps, one generator step.
 
@@ -108,7 +112,7 @@ class GAN(StepModel):
 
     def fake_batch(self, n):
         """Images of fresh noise, (n, 28, 28, 1), and what pulls a gradient in them back to G's weights."""
-        z = self.noise(n, self.latent_dim)
+        z = self.draw(n)
         return self.vjp(lambda: self.generator(z, training=True), self.generator)
 
     def generator_value(self, fake, x_real):

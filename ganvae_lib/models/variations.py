@@ -111,6 +111,13 @@ VARIATIONS = {
         "compact-hinge-spectral": joined(
             _compact(10), {"discriminator": {"normalisation": "spectral"}, "model": {"loss": "hinge"}}
         ),
+        # The style generator's control: its z, its size (98,813 against 95,697 parameters), its training, no styles.
+        "style-control": {
+            "generator": {"latent_dim": 16, "hidden": (7 * 7 * 60,), "filters": (32, 1)},
+            "discriminator": {"filters": (32, 64, 128)},
+            "model": {"penalty": "r1", "penalty_weight": 1.0},
+            "compile": {"learning_rate": 1e-3, "beta_1": 0.0, "beta_2": 0.99},
+        },
     },
     "vae": {
         "report": {},
@@ -147,6 +154,21 @@ VARIATIONS = {
         **{domain: {"model": {"domain": domain}} for domain in ("inverse", "rotated", "thick")},
         "inverse-one-way": {"model": {"reconstruction": "one-way"}},
         "inverse-gan": {"model": {"reconstruction": "none"}},
+    },
+    # BigGAN's tricks, and each of them off in turn.
+    "conditional-gan": {
+        "default": {},
+        "no-average": {"model": {"average": 0.0}},
+        "no-skip": {"generator": {"skip": False}},
+        "no-spectral": {"discriminator": {"normalisation": "none"}},
+        "no-projection": {"discriminator": {"projection": False}},
+        "small-embedding": {"generator": {"embedding_deviation": 0.05}},
+        "bce": {"model": {"loss": "non-saturating"}},
+        "orthogonal": {"model": {"orthogonal": 1e-4}},
+    },
+    "style-gan": {
+        "default": {},
+        "no-mixing": {"model": {"mixing": 0.0}},
     },
 }
 
