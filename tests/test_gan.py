@@ -139,7 +139,7 @@ def test_minimax_and_non_saturating_differ_in_the_generators_loss_only():
 
 def test_bad_options_are_answered():
     with pytest.raises(CourseError, match="non-saturating, minimax"):
-        small_gan(loss="hinges")
+        small_gan(loss="cosine")
     with pytest.raises(CourseError, match="d_steps"):
         small_gan(d_steps=0)
 
