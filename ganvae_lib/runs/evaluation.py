@@ -97,7 +97,7 @@ def evaluate_target(
 def _of_model(model, x, y, name: str, seed: int, progress, invert: bool) -> list[MetricResult]:
     """What is measured on the model itself, not on its samples."""
     results = model.measure(x, y, reference=name, seed=seed, progress=progress)
-    if invert and _is_small(model):
+    if invert and _is_small(model) and not model.classes:  # a search over classes would mix them
         results.append(inversion(model, x, reference_name=name, seed=seed, progress=progress))
     return results
 
