@@ -38,14 +38,17 @@ def discriminator(
     kernel_size: int = GAN.kernel_size,
     normalisation: str = "none",
     initial_weights: str = "glorot",
+    minibatch: tuple[int, int] = (),
 ) -> keras.Model:
     """D: image (N, 28, 28, 1) → logit (N, 1); σ(logit) = P(real). 4,305,409 parameters (§3.2.1).
 
-    Convolutions of stride 2: 14×14×64 → 7×7×128 → 4×4×256 → 2×2×512, then one dense unit.
+    Convolutions of stride 2: 14×14×64 → 7×7×128 → 4×4×256 → 2×2×512, then one dense unit. With `minibatch` = (B, C)
+    that unit sees B numbers more, which compare an image with the others of its batch (`MinibatchDiscrimination`).
     """
     style = Style(GAN.slope, normalisation, initial_weights)
     steps = _convolutions(filters, kernel_size, GAN.strides, "discriminator", style)
-    steps += [layers.Flatten(), style.dense(1, name="discriminator_logit"), _float32("linear", "discriminator")]
+    compare = [MinibatchDiscrimination(*minibatch, name="discriminator_minibatch")] if minibatch else [layers.Flatten()]
+    steps += [*compare, style.dense(1, name="discriminator_logit"), _float32("linear", "discriminator")]
     return keras.Sequential([keras.Input(TRAINING.image_shape), *steps], name="discriminator")
 
 
@@ -164,7 +167,7 @@ class Style:
         if self.normalisation == "batch" and not first:
             normal = [layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")]
         elif self.normalisation == "layer" and not first:
-            normal = [Flat(layers.LayerNormalization(epsilon=1e-5), name=f"{name}_norm")]
+            normal = [Flat(layers.LayerNormalization(epsilon=1e-5, name="layer"), name=f"{name}_norm")]
         else:
             normal = []
         return [*normal, layers.LeakyReLU(self.slope)]
@@ -246,7 +249,8 @@ class SpectralDense(Spectral, layers.Dense):
 
     def call(self, x, training=False):
         """X (N, inputs) → (N, units)."""
-        return keras.ops.matmul(x, self.divided_kernel(training)) + self.bias
+        y = keras.ops.matmul(x, self.divided_kernel(training))
+        return y if self.bias is None else y + self.bias
 
 
 class SpectralConv2D(Spectral, layers.Conv2D):
@@ -267,6 +271,43 @@ class Flat(layers.Wrapper):
     def call(self, x):
         """X (N, …) → (N, …)."""
         return keras.ops.reshape(self.layer(keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))), (-1, *x.shape[1:]))
+
+
+class MinibatchDiscrimination(layers.Layer):
+    """Feature maps beside how close each image is to the others of its batch (Salimans et al. 2016, §3.2).
+
+    f_i is the mean of image i's features over its pixels, M_i = f_i T a matrix (B, C), T drawn from N(0, 1), and
+    o(x_i)_b = E_{j ≠ i} exp(−‖M_ib − M_jb‖₁). The paper sums over j; a mean does not depend on the batch's size.
+    """
+
+    def __init__(self, kernels=100, dimensions=5, **kwargs):
+        super().__init__(**kwargs)
+        if kernels < 1 or dimensions < 1:
+            raise CourseError(f"minibatch = (B, C) must be two numbers of 1 or more; got ({kernels}, {dimensions})")
+        self.kernels, self.dimensions = kernels, dimensions
+
+    def build(self, input_shape):
+        shape = (input_shape[-1], self.kernels * self.dimensions)
+        self.t = self.add_weight(shape=shape, initializer=keras.initializers.RandomNormal(0.0, 1.0), name="t")
+        self.built = True
+
+    def call(self, x):
+        """X (N, size, size, channels) → (N, size·size·channels + B)."""
+        ops = keras.ops
+        m = ops.reshape(ops.matmul(ops.mean(x, axis=(1, 2)), self.t), (-1, self.kernels, self.dimensions))
+        close = ops.exp(-ops.sum(ops.abs(m[:, None] - m[None]), axis=-1))  # (N, N, B); 1 where j = i
+        others = ops.cast(ops.maximum(ops.shape(x)[0] - 1, 1), close.dtype)
+        o = (ops.sum(close, axis=1) - 1.0) / others
+        return ops.concatenate([ops.reshape(x, (-1, math.prod(x.shape[1:]))), o], axis=-1)
+
+
+def copy(network, prefix):
+    """The same network, weights and all, not to be trained, its layers called `prefix`_name: state is kept by name."""
+    renamed = lambda layer: type(layer).from_config(layer.get_config() | {"name": f"{prefix}_{layer.name}"})  # noqa: E731
+    twin = keras.models.clone_model(network, clone_function=renamed)
+    twin.set_weights(network.get_weights())
+    twin.trainable = False
+    return twin
 
 
 def _upsample(units, grid, filters, kernel_size, strides, name, style):

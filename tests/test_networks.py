@@ -132,3 +132,28 @@ def test_initial_weights_are_a_function_of_the_seed():
         return np.concatenate([np.ravel(w) for w in build("vae", configuration("vae", "narrow"), seed).get_weights()])
 
     assert (weights(1) == weights(1)).all() and (weights(1) != weights(2)).any()
+
+
+def test_minibatch_discrimination_is_the_papers_formula_without_the_image_itself():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 2, 2, 3)).astype("float32")
+    layer = networks.MinibatchDiscrimination(4, 2)
+    out = np.asarray(layer(x))
+    assert out.shape == (5, 12 + 4) and (out[:, :12] == x.reshape(5, 12)).all()
+    m = (x.mean((1, 2)) @ layer.get_weights()[0]).reshape(5, 4, 2)
+    expected = [
+        [np.mean([np.exp(-np.abs(m[i, b] - m[j, b]).sum()) for j in range(5) if j != i]) for b in range(4)]
+        for i in range(5)
+    ]
+    np.testing.assert_allclose(out[:, 12:], expected, atol=1e-5)
+    assert np.allclose(np.asarray(layer(np.repeat(x[:1], 5, 0)))[:, 12:], 1, atol=1e-6)  # five times the same image
+    assert np.allclose(np.asarray(layer(x[:1]))[:, 12:], 0, atol=1e-6)  # one image has no others
+    with pytest.raises(CourseError, match=r"minibatch = \(B, C\)"):
+        networks.MinibatchDiscrimination(0, 5)
+
+
+def test_a_copy_has_the_weights_and_names_of_its_own():
+    network = networks.discriminator(filters=(4, 8), normalisation="layer", minibatch=(3, 2))
+    twin, x = networks.copy(network, "past"), np.random.default_rng(0).uniform(-1, 1, (4, 28, 28, 1)).astype("float32")
+    np.testing.assert_allclose(np.asarray(twin(x)), np.asarray(network(x)), atol=1e-6)
+    assert not twin.trainable_variables and not {v.path for v in twin.variables} & {v.path for v in network.variables}

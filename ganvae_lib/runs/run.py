@@ -65,7 +65,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
     if precision not in ("float32", "mixed_bfloat16"):
         raise TrainingError(f"precision must be float32 or mixed_bfloat16; got {precision!r}")
     config, cls = configuration(kind, variation), model_class(kind)
-    x, *y = cls.training_arrays(data)
+    x, *y = cls.training_arrays(data, config["model"])
     batches = Batches(x, batch_size * config["model"].get("d_steps", 1), seed, y=y[0] if y else None)
     scope, where = nullcontext, environment(BACKEND, accelerator())
     if distribute:

@@ -32,6 +32,7 @@ class StepModel(keras.Model):
     parts: ClassVar = {}  # attribute → the function that builds the network, its arguments those of a variation
     page_part = "generator"  # the part that a page runs: from z, or what `prior` draws, to an image
     page_scale = None  # a page's network gives logits a, the image is tanh(scale · a); None: it gives the image
+    classes = 0  # how many numbers at the end of what `prior` draws are a one-hot class
     encode = None  # a method (x) → (mu, log_var), each (N, d), where there is a way from an image to a code
 
     def decode(self, z):
@@ -64,8 +65,11 @@ class StepModel(keras.Model):
         raise NotImplementedError
 
     @classmethod
-    def training_arrays(cls, data):
-        """What `step` sees of the training set: (x,), or (x, y) with labels or with a second domain's images."""
+    def training_arrays(cls, data, options=None):
+        """What `step` sees of the training set: (x,), or (x, y) with labels or with a second domain's images.
+
+        `options` are the arguments of the model, where it depends on them.
+        """
         return (data.x_train,)
 
     @classmethod
