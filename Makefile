@@ -17,7 +17,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html notebooks test test-colab lint reproduce bundle bench
+.PHONY: help install book html notebooks test test-colab lint reproduce bundle bench mutants
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the b
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BOOK) -q --builder custom --custom-builder dummy
+
+mutants: $(INSTALLED)  ## change the library in small ways, one at a time, and see whether its tests notice (half an hour)
+	nice $(BIN)/python tests/mutants.py
 
 reproduce: $(INSTALLED)  ## the report's full-length runs, into runs/ (hours)
 	$(BIN)/ganvae reproduce
