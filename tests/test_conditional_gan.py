@@ -147,7 +147,7 @@ def test_the_average_follows_the_weights_and_takes_the_running_statistics():
         fit_one_batch(gan)
         for path in trained:
             expected[path] = a * expected.get(path, before[path]) + (1 - a) * as_numpy(live[path])
-    averaged = {v.path.removeprefix("averaged/"): as_numpy(v) for v in gan.averaged.variables}
+    averaged = {v.path.removeprefix("averaged_"): as_numpy(v) for v in gan.averaged.variables}
     assert averaged.keys() == live.keys()
     for path in trained:
         np.testing.assert_allclose(averaged[path], expected[path], rtol=1e-5, atol=1e-6)
