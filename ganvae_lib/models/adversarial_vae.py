@@ -112,7 +112,7 @@ class AVB(StepModel):
 
     def draw(self, x, noise, training=False):
         """Draw z ~ q(z|x) and what r makes of it: z (N, d), w (N, d), log r(z|x) − log p(z) (N,)."""
-        z, mu, log_var = self.encoder([x, noise], training=training)
+        z, mu, log_var = self._pair(self.encoder, x, noise, training)
         if self.contrast == "none":
             return z, z, ops.zeros_like(z[:, 0])
         mu, log_var = ops.stop_gradient(mu), ops.stop_gradient(log_var)
@@ -121,7 +121,7 @@ class AVB(StepModel):
 
     def log_ratio(self, x, w, training=False):
         """T(x, z), which estimates log q(z|x) − log r(z|x): images (N, 28, 28, 1) and w (N, d) → (N,) nats."""
-        return self.discriminator([x, w], training=training)[:, 0]
+        return self._pair(self.discriminator, x, w, training)[:, 0]
 
     def discriminator_loss(self, x, w, noise):
         """−E_q[log σ(T)] − E_r[log(1 − σ(T))] for w of z ~ q(z|x) and `noise`, which is w of z ~ r. → scalar."""
@@ -157,7 +157,12 @@ class AVB(StepModel):
 
     def encode(self, x):
         """Mean and log-variance of q(z|x), each (N, latent_dim): its moments; it is no Gaussian."""
-        return self.encoder([x, ops.zeros((len(x), self.noise_dim))])[1:]
+        return self._pair(self.encoder, x, np.zeros((len(x), self.noise_dim), "float32"))[1:]
+
+    @staticmethod
+    def _pair(network, x, v, training=False):
+        """A network of two inputs; Keras takes no NumPy array beside a tensor."""
+        return network([ops.convert_to_tensor(x), ops.convert_to_tensor(v)], training=training)
 
     def call(self, x, training=False):
         """Reconstructions through the mean of q(z|x)."""

@@ -108,6 +108,11 @@ class ConditionalGAN(GAN):
         self.latent_dim -= CLASSES
         self.orthogonal = orthogonal
 
+    @classmethod
+    def training_arrays(cls, data, options=None):
+        """Images and their digits."""
+        return data.x_train, data.y_train
+
     def draw(self, n):
         """What G makes n images of: z from N(0, I) and a class, each as likely. → (n, latent_dim + 10)."""
         y = ops.cast(ops.floor(CLASSES * self.uniform(n, 1)[:, 0]), "int32")

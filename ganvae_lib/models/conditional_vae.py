@@ -74,7 +74,7 @@ class ConditionalVAE(StepModel):
         self.compile_players({adam(learning_rate, beta_1, beta_2, name="adam"): self.trainable_variables}, **kwargs)
 
     @classmethod
-    def training_arrays(cls, data):
+    def training_arrays(cls, data, options=None):
         """Images and their digits."""
         return data.x_train, data.y_train
 

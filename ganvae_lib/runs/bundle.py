@@ -5,7 +5,9 @@
 
 import argparse
 import importlib.metadata
+import lzma
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import RunError
+from .record import Record
 
 # What the library imports, and what that imports, but for what JAX brings: NumPy, SciPy, ml_dtypes.
 PACKAGES = (
@@ -73,6 +76,51 @@ def _installed(name: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+PARTS = ("record.json", "history.csv", "samples.npz", "snapshots.npz", "weights.h5", "epochs.json")
+NAME = re.compile(r"[\w.+-]+(/[\w.+-]+)?")
+
+
+def take_home(archives, results) -> list[Path]:
+    """Bring runs that were trained away (results-N.tar.xz) into `results`. → their folders.
+
+    A folder takes the place of one with as many epochs or fewer; what it does not bring, `epochs.json` say, stays.
+
+    Raises:
+      RunError: an archive is damaged or holds anything but runs, or a run in `results` has more epochs.
+    """
+    results, taken = Path(results), []
+    results.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=results, prefix=".taken-") as folder:
+        for archive in map(Path, archives):
+            try:
+                with tarfile.open(archive) as file:
+                    for member in file:
+                        name, _, part = member.name.rpartition("/")
+                        if member.isdir() and NAME.fullmatch(member.name):
+                            continue
+                        if not (member.isfile() and NAME.fullmatch(name) and ".." not in name and part in PARTS):
+                            raise RunError(f"{archive} holds {member.name!r}, which is no part of a run: nothing was taken")
+                        file.extract(member, folder, filter="data")
+            except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
+                raise RunError(f"{archive} cannot be read ({error}): fetch it again; nothing was taken") from error
+        found = sorted(path.parent for path in Path(folder).rglob("record.json"))
+        for new in found:
+            old, record = results / new.relative_to(folder), Record.read(new)
+            if (old / "record.json").exists() and Record.read(old).epochs_done > record.epochs_done:
+                raise RunError(f"{old} has more epochs than the one in the archive: move it away first")
+        for new in found:
+            old = results / new.relative_to(folder)
+            if old.exists():
+                for path in old.iterdir():
+                    if path.name not in PARTS[:5] and not (new / path.name).exists():
+                        shutil.copy(path, new / path.name)
+                shutil.rmtree(old)
+            old.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(new, old)
+            taken.append(old)
+    return taken
 
 
 def main(argv=None) -> None:

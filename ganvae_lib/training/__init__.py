@@ -11,7 +11,7 @@ from .checkpoints import (
     state_arrays,
     write_history,
 )
-from .devices import accelerator, data_parallel, replicas
+from .devices import accelerator, data_parallel, keep_programs, replicas
 from .optimizer import FusedAdam, adam, rmsprop
 from .progress import Progress, StopAt, StopOnNaN
 from .scan import fit_scanned
@@ -35,6 +35,7 @@ __all__ = [
     "data_parallel",
     "fit_scanned",
     "input_gradient",
+    "keep_programs",
     "load_arrays",
     "newest_checkpoint",
     "replicas",

@@ -24,6 +24,13 @@ def accelerator():
     return f"{device.device_kind}, products of float32 in {products} precision"
 
 
+def keep_programs(folder):
+    """On JAX, keep compiled programs in `folder`: another process, or another seed, finds them there."""
+    if BACKEND == "jax":
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
 def data_parallel(batch_size):
     """The engine that deals each batch out to all devices, and their number: build and fit under its `scope()`.
 
