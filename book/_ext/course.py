@@ -99,11 +99,14 @@ def plain_signatures(app, what, name, obj, options, signature, returns):
 
 
 # What an explorer does, and the part of an exported model that it needs beside the decoder.
-KINDS = {"sliders": None, "map": None, "walk": None, "draw": "encoder", "training": "training"}
+KINDS = {"sliders": None, "map": None, "walk": None, "draw": "encoder", "training": "training", "classes": None,
+         "styles": None}  # fmt: skip
+MODULATED = {"classes", "styles"}  # those that modulated.js adds to explorer.js
 
 
 class Explorer(Directive):
-    """A trained decoder that runs in the page: `{explorer} sliders`, `map`, `walk`, `draw` or `training`.
+    """A trained decoder that runs in the page: `{explorer} sliders`, `map`, `walk`, `draw`,
+    `training`, `classes` or `styles`.
 
     `:model:` names the exported model, or several, which then stand side by side. The content says in words what can
     be done with it: it labels the explorer, and with the exported picture it is all that a page without scripts shows.
@@ -149,7 +152,8 @@ def add_explorers(app, pagename, templatename, context, doctree):
     """Load the scripts on the pages that have an explorer, and on no other."""
     found = re.findall(r'class="explorer" data-kind="(\w+)" data-model="([\w-]+)"', context.get("body", ""))
     scripts = sorted({script for kind, model in found for script in scripts_of(kind, model)})
-    for script in [f"models/{script}" for script in scripts] + ["explorer.js"] * bool(scripts):
+    code = ["explorer.js"] * bool(scripts) + ["modulated.js"] * any(kind in MODULATED for kind, _ in found)
+    for script in [f"models/{script}" for script in scripts] + code:
         app.add_js_file(script, loading_method="defer", priority=900)
     if scripts:
         app.add_css_file("explorer.css", priority=900)

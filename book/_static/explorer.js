@@ -123,7 +123,9 @@
     return ready.get(name);
   }
 
-  const run = (layers, x, w) => layers.reduce((x, layer) => LAYERS[layer.type](x, layer, w), Float32Array.from(x));
+  /** Through the layers in order; `context` is what a layer of modulated.js reads beside the running value. */
+  const run = (layers, x, w, context = {}) =>
+    layers.reduce((x, layer) => LAYERS[layer.type](x, layer, w, context), Float32Array.from(x));
 
   /** z (latent_dim numbers) → 784 pixels in [−1, 1], row by row; with `w`, by the weights of an earlier epoch. */
   const decode = (name, z, w) => run(model(name).layers, z, w ?? model(name).weights);
@@ -562,8 +564,9 @@
     }
   }
 
-  globalThis.ganvae = { decode, encode, asMNIST, lerp, slerp, model };
-  const start = () => document.querySelectorAll(".explorer").forEach(mount);
+  globalThis.ganvae = { decode, encode, asMNIST, lerp, slerp, model, run, mount, LAYERS, KINDS, KIND,
+    pieces: { element, slider, choice, picture, paint, button, normal } };
+  const start = () => document.querySelectorAll(".explorer").forEach((box) => KINDS[box.dataset.kind] && mount(box));
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();
