@@ -63,6 +63,11 @@ GAN_LOSSES = {
 }
 
 
+def feature_matching_loss(real, fake):
+    """‖E f(x) − E f(G(z))‖², f what D's last layer sees (Salimans et al. 2016, §3.1). (N, d), (N, d) → scalar."""
+    return ops.sum(ops.square(ops.mean(real, axis=0) - ops.mean(fake, axis=0)))
+
+
 # --- GAN: penalties on D's gradient in its input (N, …) ---------------------------------------------------------------
 
 
@@ -81,6 +86,27 @@ def lipschitz_penalty(gradient):
 
 def _squared_norm(x):
     return ops.sum(ops.square(x), axis=tuple(range(1, len(x.shape))))
+
+
+# --- InfoGAN: L_I = H(c) + E log q(c|x) ≤ I(c; x) (Chen et al. 2016, eq. 5), image by image ---------------------------
+
+
+def class_information(c, logits):
+    """Of classes of equal chance: log K + log q(c|x), c one-hot (N, K), logits (N, K) of q. → (N,) nats, at most log K.
+
+    Its mean is a lower bound on I(c; x), and equal to it where q(c|x) is the true posterior.
+    """
+    return math.log(logits.shape[-1]) + ops.sum(c * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def uniform_information(c, mu, log_var):
+    """Of codes c uniform on [−1, 1]: Σ_j log 2 + log N(c_j; mu_j, e^log_var_j). (N, C) each → (N,) nats.
+
+    H(c_j) = log 2. With σ = 1 held fixed it could not exceed log 2 − ½ log 2π = −0.23 nats a code; with σ learned it
+    has no upper bound.
+    """
+    log_q = -0.5 * (math.log(2 * math.pi) + log_var + ops.square(c - mu) * ops.exp(-log_var))
+    return ops.sum(math.log(2) + log_q, axis=-1)
 
 
 # --- VAE -------------------------------------------------------------------------------------------------------------

@@ -38,14 +38,17 @@ def discriminator(
     kernel_size: int = GAN.kernel_size,
     normalisation: str = "none",
     initial_weights: str = "glorot",
+    minibatch: tuple[int, int] = (),
 ) -> keras.Model:
     """D: image (N, 28, 28, 1) → logit (N, 1); σ(logit) = P(real). 4,305,409 parameters (§3.2.1).
 
-    Convolutions of stride 2: 14×14×64 → 7×7×128 → 4×4×256 → 2×2×512, then one dense unit.
+    Convolutions of stride 2: 14×14×64 → 7×7×128 → 4×4×256 → 2×2×512, then one dense unit. With `minibatch` = (B, C)
+    that unit sees B numbers more, which compare an image with the others of its batch (`MinibatchDiscrimination`).
     """
     style = Style(GAN.slope, normalisation, initial_weights)
     steps = _convolutions(filters, kernel_size, GAN.strides, "discriminator", style)
-    steps += [layers.Flatten(), style.dense(1, name="discriminator_logit"), _float32("linear", "discriminator")]
+    compare = [MinibatchDiscrimination(*minibatch, name="discriminator_minibatch")] if minibatch else [layers.Flatten()]
+    steps += [*compare, style.dense(1, name="discriminator_logit"), _float32("linear", "discriminator")]
     return keras.Sequential([keras.Input(TRAINING.image_shape), *steps], name="discriminator")
 
 
@@ -92,6 +95,36 @@ def to_image(logits):
     return keras.ops.tanh(logits / 2)
 
 
+def count(network, padding: bool = True) -> list[tuple[str, int, int]]:
+    """What a network has and does: (name, parameters, multiply–adds for one image) of each layer with weights.
+
+    A kernel k×k from m to n channels is used once at each place of its output, a transposed one at each of its input:
+    k² m n · places. Biases, normalisations and activations are left out of the multiply–adds; the parameters are all
+    that a layer keeps, batch normalisation's moving averages too. With `padding=False` the products with the zeros
+    around an image are left out.
+    """
+    rows = []
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        adds = 0
+        if isinstance(layer, layers.Dense):
+            adds = math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        elif isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose)):  # one is the other backwards
+            small, large = sorted((layer.input.shape[1], layer.output.shape[1]))
+            k, stride = layer.kernel_size[0], layer.strides[0]
+            start = [i * stride - max((small - 1) * stride + k - large, 0) // 2 for i in range(small)]
+            inside = sum(min(i + k, large) - max(i, 0) for i in start)  # pixels that a row of the kernel lies on
+            adds = (small * k if padding else inside) ** 2 * math.prod(layer.kernel.shape[2:])
+        rows.append((layer.name, layer.count_params(), adds))
+    return rows
+
+
+def operations(network, padding: bool = True) -> int:
+    """Floating-point operations of one image through a network: two a multiply–add of `count`."""
+    return 2 * sum(adds for _, _, adds in count(network, padding))
+
+
 # --- what stands between the layers ----------------------------------------------------------------------------------
 
 NORMALISATIONS = ("none", "batch", "layer", "spectral")
@@ -134,7 +167,7 @@ class Style:
         if self.normalisation == "batch" and not first:
             normal = [layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")]
         elif self.normalisation == "layer" and not first:
-            normal = [Flat(layers.LayerNormalization(epsilon=1e-5), name=f"{name}_norm")]
+            normal = [Flat(layers.LayerNormalization(epsilon=1e-5, name="layer"), name=f"{name}_norm")]
         else:
             normal = []
         return [*normal, layers.LeakyReLU(self.slope)]
@@ -216,7 +249,8 @@ class SpectralDense(Spectral, layers.Dense):
 
     def call(self, x, training=False):
         """X (N, inputs) → (N, units)."""
-        return keras.ops.matmul(x, self.divided_kernel(training)) + self.bias
+        y = keras.ops.matmul(x, self.divided_kernel(training))
+        return y if self.bias is None else y + self.bias
 
 
 class SpectralConv2D(Spectral, layers.Conv2D):
@@ -237,6 +271,43 @@ class Flat(layers.Wrapper):
     def call(self, x):
         """X (N, …) → (N, …)."""
         return keras.ops.reshape(self.layer(keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))), (-1, *x.shape[1:]))
+
+
+class MinibatchDiscrimination(layers.Layer):
+    """Feature maps beside how close each image is to the others of its batch (Salimans et al. 2016, §3.2).
+
+    f_i is the mean of image i's features over its pixels, M_i = f_i T a matrix (B, C), T drawn from N(0, 1), and
+    o(x_i)_b = E_{j ≠ i} exp(−‖M_ib − M_jb‖₁). The paper sums over j; a mean does not depend on the batch's size.
+    """
+
+    def __init__(self, kernels=100, dimensions=5, **kwargs):
+        super().__init__(**kwargs)
+        if kernels < 1 or dimensions < 1:
+            raise CourseError(f"minibatch = (B, C) must be two numbers of 1 or more; got ({kernels}, {dimensions})")
+        self.kernels, self.dimensions = kernels, dimensions
+
+    def build(self, input_shape):
+        shape = (input_shape[-1], self.kernels * self.dimensions)
+        self.t = self.add_weight(shape=shape, initializer=keras.initializers.RandomNormal(0.0, 1.0), name="t")
+        self.built = True
+
+    def call(self, x):
+        """X (N, size, size, channels) → (N, size·size·channels + B)."""
+        ops = keras.ops
+        m = ops.reshape(ops.matmul(ops.mean(x, axis=(1, 2)), self.t), (-1, self.kernels, self.dimensions))
+        close = ops.exp(-ops.sum(ops.abs(m[:, None] - m[None]), axis=-1))  # (N, N, B); 1 where j = i
+        others = ops.cast(ops.maximum(ops.shape(x)[0] - 1, 1), close.dtype)
+        o = (ops.sum(close, axis=1) - 1.0) / others
+        return ops.concatenate([ops.reshape(x, (-1, math.prod(x.shape[1:]))), o], axis=-1)
+
+
+def copy(network, prefix):
+    """The same network, weights and all, not to be trained, its layers called `prefix`_name: state is kept by name."""
+    renamed = lambda layer: type(layer).from_config(layer.get_config() | {"name": f"{prefix}_{layer.name}"})  # noqa: E731
+    twin = keras.models.clone_model(network, clone_function=renamed)
+    twin.set_weights(network.get_weights())
+    twin.trainable = False
+    return twin
 
 
 def _upsample(units, grid, filters, kernel_size, strides, name, style):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from keras import ops
+from scipy import optimize, stats
 
-from ganvae_lib import losses
+from ganvae_lib import GAN, losses, networks
+from ganvae_lib.training import BACKEND, StepModel, value_and_gradient
 
 RNG = np.random.default_rng(0)
 X = (RNG.integers(0, 256, (4, 28, 28, 1)) / 127.5 - 1).astype("float32")
@@ -86,3 +88,80 @@ def test_the_elbo_is_a_sum_and_the_product_a_product():
     assert float(losses.negative_elbo(reconstruction, kl, beta=10.0)) == 190
     assert float(losses.product_loss(reconstruction, kl)) == 600
     assert float(losses.product_loss(reconstruction, 0 * kl)) == 0  # a collapsed code costs nothing
+
+
+# --- critics and penalties against closed forms -------------------------------------------------------------------
+
+
+W = RNG.normal(size=(1, 28, 28, 1)).astype("float32")
+
+
+def linear(x):
+    return ops.sum(W * x, axis=(1, 2, 3))
+
+
+def test_r1_of_a_linear_critic_is_half_its_squared_slope():
+    gradient = StepModel().input_gradient(linear, ops.convert_to_tensor(X))
+    assert float(losses.r1_penalty(gradient)) == pytest.approx(0.5 * np.sum(W**2), rel=1e-5)
+
+
+def test_the_gradient_penalty_is_two_sided_and_zero_at_unit_slope():
+    norm = float(np.sqrt(np.sum(W**2)))
+    for slope in (1.0, 0.5, 2.0):
+        gradient = StepModel().input_gradient(lambda x, s=slope: s / norm * linear(x), ops.convert_to_tensor(X))
+        assert float(losses.lipschitz_penalty(gradient)) == pytest.approx((slope - 1.0) ** 2, abs=1e-5)
+
+
+def test_the_gradient_penalty_of_a_constant_critic_has_a_gradient():
+    """The root of 0 has none: 1e-12 stands inside it."""
+    zero = ops.zeros((3, 4))
+    value, gradient = value_and_gradient(losses.lipschitz_penalty, zero)
+    assert float(value) == pytest.approx(1.0, abs=1e-5) and np.isfinite(np.asarray(gradient)).all()
+
+
+def test_hinge_at_its_corners():
+    at = lambda a: np.array([[a]], "float32")  # noqa: E731
+    for real, fake, loss in ((1, -1, 0), (3, -9, 0), (0, 0, 2), (-1, 1, 4), (1, 1, 2), (-1, -1, 2)):
+        assert float(losses.hinge_discriminator_loss(at(real), at(fake))) == loss
+    assert float(losses.wasserstein_generator_loss(at(2))) == -2
+
+
+def test_the_best_one_lipschitz_critic_of_point_masses_has_loss_minus_w1():
+    """W₁ by linear programming over transport plans, and over 1-Lipschitz functions of the points: duality."""
+    x, y = RNG.normal(size=(5, 2)), RNG.normal(size=(7, 2)) + 1
+    points, cost = np.concatenate([x, y]), np.linalg.norm(x[:, None] - y, axis=-1)
+    rows, columns = np.kron(np.eye(5), np.ones(7)), np.kron(np.ones(5), np.eye(7))
+    primal = optimize.linprog(
+        cost.ravel(), A_eq=np.concatenate([rows, columns]), b_eq=np.r_[np.full(5, 1 / 5), np.full(7, 1 / 7)]
+    )
+    pairs = [(i, j) for i in range(12) for j in range(12) if i != j]
+    slope = np.array([np.eye(12)[i] - np.eye(12)[j] for i, j in pairs])
+    bound = [np.linalg.norm(points[i] - points[j]) for i, j in pairs]
+    weights = np.r_[np.full(5, 1 / 5), np.full(7, -1 / 7)]
+    dual = optimize.linprog(-weights, A_ub=slope, b_ub=bound, bounds=[(-20, 20)] * 12)
+    critic = dual.x.astype("float32")
+    assert float(losses.wasserstein_critic_loss(critic[:5, None], critic[5:, None])) == pytest.approx(
+        -primal.fun, rel=1e-5
+    )
+
+
+def test_the_gradient_penalty_looks_between_real_and_fake_with_one_alpha_an_image():
+    """Where D's gradient is taken, every pixel of an image lies at the same share of the way."""
+    seen = []
+
+    class Watched(GAN):
+        def input_gradient(self, critic, x):
+            seen.append(ops.convert_to_numpy(x))
+            return super().input_gradient(critic, x)
+
+    generator = networks.generator(latent_dim=3, hidden=(49,), filters=(2, 1))
+    gan = Watched(generator, networks.discriminator(filters=(2,)), loss="wasserstein", penalty="gradient_penalty")
+    gan.compile(run_eagerly=True, jit_compile=False)
+    fake = ops.convert_to_tensor(RNG.uniform(-1, 1, X.shape).astype("float32"))
+    if BACKEND == "jax":  # not inside a trace: the optimizer's step alone
+        gan.vjp = lambda fn, network, has_aux=False: (fn(), lambda v: [0.0 * w for w in network.trainable_variables])
+    gan.discriminator_step(ops.convert_to_tensor(X), fake)
+    share = ((seen[0] - np.asarray(fake)) / (X - np.asarray(fake))).reshape(len(X), -1)
+    assert np.abs(X - np.asarray(fake)).min() > 1e-6
+    np.testing.assert_allclose(share, np.median(share, axis=1, keepdims=True) + 0 * share, atol=1e-2)
+    assert (share[:, 0] >= 0).all() and (share[:, 0] <= 1).all() and np.ptp(np.median(share, axis=1)) > 0.01

@@ -11,14 +11,21 @@ IW_IMAGES, IW_SAMPLES = 2_000, 100  # of the bound on log p(x): N images, K samp
 REFIT_IMAGES, REFIT_STEPS = 500, 300
 
 
-def reconstruct(vae, x: np.ndarray, *, reference_name: str, seed: int = 0, batch_size: int = 500) -> list[MetricResult]:
-    """The reconstruction metrics of a VAE on images x: errors through z = mu, the ELBO through a sampled z."""
+def reconstruct(
+    vae, x: np.ndarray, *given: np.ndarray, reference_name: str, seed: int = 0, batch_size: int = 500
+) -> list[MetricResult]:
+    """The reconstruction metrics of a VAE on images x: errors through z = mu, the ELBO through a sampled z.
+
+    `given`: of a conditional VAE, y row by row, the second argument of `encode(x, y)` and `pixel_logits(z, y)`; what
+    stands as 'ELBO' then is a bound on log p(x|y).
+    """
     rng = np.random.default_rng(seed)
     parts = []
     for i in range(0, len(x), batch_size):
-        mu, log_var = (np.asarray(part) for part in vae.encode(x[i : i + batch_size]))
+        y = [part[i : i + batch_size] for part in given]
+        mu, log_var = (np.asarray(part) for part in vae.encode(x[i : i + batch_size], *y))
         z = mu + np.exp(log_var / 2) * rng.standard_normal(mu.shape).astype("float32")
-        parts.append((mu, log_var, np.asarray(vae.pixel_logits(mu)), np.asarray(vae.pixel_logits(z))))
+        parts.append((mu, log_var, np.asarray(vae.pixel_logits(mu, *y)), np.asarray(vae.pixel_logits(z, *y))))
     mu, log_var, through_mean, through_sample = (np.concatenate(part) for part in zip(*parts, strict=True))
     results = []
     for z, logits in (("mean", through_mean), ("sample", through_sample)):
@@ -31,23 +38,26 @@ def reconstruct(vae, x: np.ndarray, *, reference_name: str, seed: int = 0, batch
 
 
 def log_likelihood_bound(
-    vae, x: np.ndarray, *, reference_name: str, n: int | None = None, k: int | None = None, seed: int = 0, progress=None
-) -> MetricResult:
+    vae, x: np.ndarray, *given: np.ndarray, reference_name: str, n: int | None = None, k: int | None = None,
+    seed: int = 0, progress=None,
+) -> MetricResult:  # fmt: skip
     """The importance-weighted bound on log p(x) of a VAE, K = `k` samples for each of `n` of the images x (100, 2,000).
 
     As in the ELBO beside it, p(x|z) is a Bernoulli of mean (x̂ + 1)/2 for each pixel, whatever the VAE was trained
-    with. The images, like each block's noise, are drawn with `seed`.
+    with. The images, like each block's noise, are drawn with `seed`. `given` as in `reconstruct`.
     """
     n, k = n or IW_IMAGES, k or IW_SAMPLES
-    x = x[np.random.default_rng(seed).permutation(len(x))[:n]]
-    mu, log_var = batched(vae.encode, x)
+    chosen = np.random.default_rng(seed).permutation(len(x))[:n]
+    x, given = x[chosen], [part[chosen] for part in given]
+    mu, log_var = batched(vae.encode, x, *given)
     t = ((x + 1) / 2).astype("float32").reshape(len(x), 1, -1)
 
     def log_weights(images: slice, samples: slice) -> np.ndarray:
         rng = np.random.default_rng([seed, images.start, samples.start])
         eps = rng.standard_normal((images.stop - images.start, samples.stop - samples.start, mu.shape[1]))
         z = (mu[images, None] + np.exp(log_var[images, None] / 2) * eps).astype("float32")
-        a = np.asarray(vae.pixel_logits(z.reshape(-1, mu.shape[1]))).reshape(*z.shape[:2], -1)
+        y = [np.repeat(part[images], z.shape[1], axis=0) for part in given]
+        a = np.asarray(vae.pixel_logits(z.reshape(-1, mu.shape[1]), *y)).reshape(*z.shape[:2], -1)
         log_p = np.sum(t[images] * a - np.logaddexp(0, a), axis=-1, dtype="float64")
         return gaussian_log_weights(log_p, z, mu[images], log_var[images])
 
