@@ -17,7 +17,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html notebooks test test-colab lint reproduce bench
+.PHONY: help install book html notebooks test test-colab lint reproduce bundle bench
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,10 +43,10 @@ notebooks: $(INSTALLED)  ## execute every chapter in place and store its outputs
 	$(BIN)/python book/run_notebooks.py
 
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
-	$(PYTEST) tests --ignore tests/test_book.py -n $(JOBS) --dist loadscope
+	$(PYTEST) tests --ignore tests/book -n $(JOBS) --dist loadscope
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	$(BOOK) -q
-	$(PYTEST) tests/test_book.py
+	$(PYTEST) tests/book
 
 test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versions that Colab has, in an environment of their own
 	.venv-colab/bin/python -m pytest -q --nbval chapters book -n $(JOBS) --dist loadscope
@@ -64,6 +64,9 @@ lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the b
 
 reproduce: $(INSTALLED)  ## the report's full-length runs, into runs/ (hours)
 	$(BIN)/ganvae reproduce
+
+bundle: $(INSTALLED)  ## pack library, packages and MNIST for a machine with JAX and no network
+	$(BIN)/python -m ganvae_lib.runs.bundle --to dist/ganvae-bundle.tar.gz
 
 bench: .venv-bench/.installed  ## time steps and metrics beside PyTorch and others, in an environment of their own
 	.venv-bench/bin/python -m bench

@@ -125,8 +125,11 @@ def evaluate(
 
 @app.command()
 def publish(
-    run: RunFolder,
-    to: Annotated[Path, typer.Option(help="The folder in results/.")],
+    run: Annotated[Path | None, typer.Argument(help="A run folder, as 'ganvae train' writes it.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder in results/; with --from, results itself.")] = None,
+    taken: Annotated[
+        list[Path] | None, typer.Option("--from", help="Archives of runs trained elsewhere (results-N.tar.xz).")
+    ] = None,
     n: Annotated[int, typer.Option(min=2, help="Samples to store.")] = DECISIONS.n_evaluation_samples,
     seed: SeedOption = 0,
     weights: Annotated[bool, typer.Option(help="Keep the weights, in float16, where they fit in 4 MB.")] = True,
@@ -137,6 +140,14 @@ def publish(
     from .runs.evaluation import KEEP
     from .runs.evaluation import publish as bring
 
+    if taken:
+        from .runs.bundle import take_home
+
+        for folder in take_home(taken, to or Path("results")):
+            print(folder)
+        return
+    if run is None or to is None:
+        raise typer.BadParameter("name a run folder and --to, or archives with --from", param_hint="'RUN'")
     record = bring(run, to, n=n, seed=seed, keep=KEEP if weights else ("samples", "snapshots"))
     print(f"{to}: {record.name}, {record.epochs_done} epochs, {len(record.metrics)} metrics of {n:,} samples")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import CourseError
+from .metrics.moments import ink, slant, width
 
 # --- walks -----------------------------------------------------------------------------------------------------------
 
@@ -162,29 +163,12 @@ def thickness(x) -> np.ndarray:
     from scipy import ndimage
 
     found = []
-    for image in _ink(x):
+    for image in ink(x):
         stroke = ndimage.zoom(image, 4, order=1, mode="grid-constant", grid_mode=True) > 0.5
         # In cells of ¼ pixel, from a cell's middle to that of the next cell outside: half a cell beyond the edge.
         inside = ndimage.distance_transform_edt(np.pad(stroke, 1))[1:-1, 1:-1][stroke] - 0.5
         found.append(inside.mean() if inside.size else 0.0)
     return np.array(found)
-
-
-def slant(x) -> np.ndarray:
-    """Slant in degrees of images (N, 28, 28, 1), positive to the right: arctan of the shear that uprights them. → (N,).
-
-    tan = −μ₁₁ / μ₂₀ with the ink's central moments μ_pq (p of rows, counted downwards; q of columns). 0 where there
-    is no height of ink.
-    """
-    return np.degrees(np.arctan(_shear(_ink(x))[0]))
-
-
-def width(x) -> np.ndarray:
-    """Width in pixels of images (N, 28, 28, 1) once made upright: √12 × the standard deviation across. → (N,).
-
-    √12 σ is the width of an evenly inked bar.
-    """
-    return np.sqrt(12 * _shear(_ink(x))[1])
 
 
 ATTRIBUTES: Mapping[str, Callable] = {"thickness": thickness, "slant": slant, "width": width}
@@ -276,27 +260,6 @@ def effects(decode, z, directions, attributes: Mapping[str, Callable] = ATTRIBUT
         more, less = (np.asarray(decode((z + sign * move).astype("float32"))) for sign in (1, -1))
         rows.append([float(np.mean(measure(more) - measure(less))) for measure in attributes.values()])
     return np.array(rows)
-
-
-def _ink(x) -> np.ndarray:
-    """Images (N, 28, 28, 1) in [−1, 1] → ink (N, 28, 28) in [0, 1]."""
-    x = np.asarray(x, dtype=float)
-    if x.ndim != 4 or x.shape[1:] != (28, 28, 1) or not np.isfinite(x).all():
-        raise CourseError(f"images must be finite and (N, 28, 28, 1) on [−1, 1], not {x.shape}")
-    return np.clip((x[..., 0] + 1) / 2, 0, 1)
-
-
-def _shear(ink) -> tuple[np.ndarray, np.ndarray]:
-    """(tan of the slant, variance across once upright) of each image, from its central moments."""
-    mass = np.maximum(ink.sum(axis=(1, 2)), 1e-12)
-    at = np.arange(28.0)
-    row, column = (np.einsum(f"nij,{i}->n", ink, at) / mass for i in "ij")
-    down, right = at - row[:, None], at - column[:, None]
-    m11 = np.einsum("nij,ni,nj->n", ink, down, right) / mass
-    m20 = np.einsum("nij,ni->n", ink, down**2) / mass
-    m02 = np.einsum("nij,nj->n", ink, right**2) / mass
-    shear = m11 / np.maximum(m20, 1e-12)
-    return -shear, np.maximum(m02 - shear * m11, 0)
 
 
 def _vectors(a, b) -> tuple[np.ndarray, np.ndarray]:

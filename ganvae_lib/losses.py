@@ -88,6 +88,27 @@ def _squared_norm(x):
     return ops.sum(ops.square(x), axis=tuple(range(1, len(x.shape))))
 
 
+# --- InfoGAN: L_I = H(c) + E log q(c|x) ≤ I(c; x) (Chen et al. 2016, eq. 5), image by image ---------------------------
+
+
+def class_information(c, logits):
+    """Of classes of equal chance: log K + log q(c|x), c one-hot (N, K), logits (N, K) of q. → (N,) nats, at most log K.
+
+    Its mean is a lower bound on I(c; x), and equal to it where q(c|x) is the true posterior.
+    """
+    return math.log(logits.shape[-1]) + ops.sum(c * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def uniform_information(c, mu, log_var):
+    """Of codes c uniform on [−1, 1]: Σ_j log 2 + log N(c_j; mu_j, e^log_var_j). (N, C) each → (N,) nats.
+
+    H(c_j) = log 2. With σ = 1 held fixed it could not exceed log 2 − ½ log 2π = −0.23 nats a code; with σ learned it
+    has no upper bound.
+    """
+    log_q = -0.5 * (math.log(2 * math.pi) + log_var + ops.square(c - mu) * ops.exp(-log_var))
+    return ops.sum(math.log(2) + log_q, axis=-1)
+
+
 # --- VAE -------------------------------------------------------------------------------------------------------------
 
 
@@ -125,6 +146,14 @@ def negative_elbo(reconstruction, kl, beta: float = 1.0):
     β: Higgins et al. (2017).
     """
     return ops.mean(reconstruction + beta * kl)
+
+
+def negative_importance_weighted_bound(log_weights):
+    """−E[log 1/k Σ_i w_i], log w = log p(x|z) + log p(z) − log q(z|x) of k samples z ~ q. (N, k) → scalar, in nats.
+
+    At k = 1 the −ELBO, of one sample; Burda, Grosse & Salakhutdinov (2016), eq. 8.
+    """
+    return math.log(log_weights.shape[1]) - ops.mean(ops.logsumexp(log_weights, axis=1))
 
 
 def product_loss(reconstruction, kl):

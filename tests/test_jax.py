@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = ("test_losses.py", "test_gan.py", "test_vae.py", "test_training.py", "test_latent.py", "test_bottleneck_gan.py",
-         "test_diffusion.py")  # fmt: skip
+FILES = (
+    "test_losses.py", "test_gan.py", "test_vae.py", "test_training.py", "test_latent.py", "test_conditional_vae.py",
+    "test_infogan.py", "test_bottleneck_gan.py", "test_diffusion.py", "test_avb.py", "test_discogan.py",
+    "test_conditional_gan.py", "test_style_gan.py",
+)  # fmt: skip
 
 WITHOUT_TENSORFLOW = """
 import sys, pytest

@@ -6,6 +6,7 @@ from keras import ops
 
 from ganvae_lib import VAE, losses, networks
 from ganvae_lib.errors import CourseError
+from ganvae_lib.metrics import gaussian_log_weights
 from ganvae_lib.training import adam
 
 X = np.full((8, 28, 28, 1), -1, "float32")  # a bright square at eight places
@@ -46,6 +47,48 @@ def test_the_loss_is_the_named_one_on_the_steps_own_noise(reconstruction, object
     assert history["loss"][0] == pytest.approx(float(expected), rel=1e-4)
     assert history["reconstruction"][0] == pytest.approx(float(ops.mean(term)), rel=1e-4)
     assert history["kl"][0] == pytest.approx(float(ops.mean(kl)), rel=1e-4)
+
+
+def test_with_one_sample_the_importance_weighted_bound_is_the_elbo():
+    vae = small_vae(objective="iwae", samples=1, seed=5)
+    vae.compile(optimizer=still("still"))
+    noise = np.asarray(vae.noise(len(X), 3))
+    vae.noise_seed.state.assign([5, 0])
+    mu, log_var = (np.asarray(part) for part in vae.encoder(X))
+    z = mu + np.exp(log_var / 2) * noise
+    log_p = -np.asarray(losses.bernoulli_nll(X, vae.decoder(z)))
+    one_sample = gaussian_log_weights(log_p[:, None], z[:, None], mu, log_var)
+    history = fit_one_batch(vae)
+    assert history["loss"][0] == pytest.approx(-one_sample.mean(), rel=1e-5)
+    # In the mean over the noise it is the ELBO with the KL in closed form.
+    found = np.mean([fit_one_batch(vae)["loss"][0] - fit_one_batch(vae)["reconstruction"][0] for _ in range(200)])
+    assert found == pytest.approx(float(np.mean(losses.gaussian_kl(mu, log_var))), abs=0.25)
+
+
+def test_more_samples_tighten_the_importance_weighted_bound():
+    log_weights = np.log([[1.0, 3.0], [2.0, 2.0]]).astype("float32")
+    exact = -np.log([2.0, 2.0]).mean()
+    assert float(losses.negative_importance_weighted_bound(log_weights)) == pytest.approx(exact)
+    assert exact < -log_weights.mean()  # Jensen
+
+    def loss(k):
+        vae = small_vae(objective="iwae", samples=k, seed=5)
+        vae.compile(optimizer=still("still"))
+        mu, log_var = vae.encoder.get_layer("encoder_mu"), vae.encoder.get_layer("encoder_log_var")
+        mu.kernel.assign(ops.ones_like(mu.kernel))  # far from every posterior, so that weights differ
+        log_var.bias.assign(1.0 + log_var.bias)
+        vae.decoder.set_weights(DECODER.get_weights())
+        vae.encoder.get_layer("encoder_dense_2").set_weights(ENCODER.get_layer("encoder_dense_2").get_weights())
+        return np.mean([fit_one_batch(vae)["loss"][0] for _ in range(20)])
+
+    DECODER, ENCODER = small_vae().decoder, small_vae().encoder
+    assert loss(20) < loss(1)
+
+
+def test_samples_go_with_the_importance_weighted_bound_only():
+    for options in ({"samples": 5}, {"objective": "iwae", "samples": 0}, {"objective": "iwae", "beta": 2.0}):
+        with pytest.raises(CourseError, match="several samples go with objective='iwae'"):
+            small_vae(**options)
 
 
 def test_alternating_updates_each_network_by_its_own_optimizer():

@@ -8,8 +8,14 @@ from importlib import import_module
 MODELS = {
     "gan": "gan.GAN",
     "vae": "vae.VAE",
+    "conditional-vae": "conditional_vae.ConditionalVAE",
+    "infogan": "infogan.InfoGAN",
     "bottleneck-gan": "bottleneck_gan.BottleneckGAN",
     "diffusion": "diffusion.Diffusion",
+    "avb": "adversarial_vae.AVB",
+    "discogan": "discogan.DiscoGAN",
+    "conditional-gan": "conditional_gan.ConditionalGAN",
+    "style-gan": "style_gan.StyleGAN",
 }
 
 

@@ -18,7 +18,7 @@ RECONSTRUCTIONS = {
     "mse": (lambda x, logits: losses.squared_error(x, networks.to_image(logits)), 2.0),
 }
 IN_WORDS = {"bce": "summed binary cross-entropy", "mse": "summed squared error on [-1, 1]"}
-OBJECTIVES = ("elbo", "product")
+OBJECTIVES = ("elbo", "product", "iwae")
 SCHEDULES = ("joint", "alternating")
 
 
@@ -28,8 +28,10 @@ class VAE(StepModel):
     Args:
       encoder, decoder: networks (`networks.encoder()`, …); the latent size is the decoder's input.
       reconstruction: −log p(x|z): 'bce' (Bernoulli pixels) or 'mse' (Gaussian pixels, σ² = ½), summed over pixels.
-      objective: 'elbo' (reconstruction + β·KL) or 'product' (the report's sentence, read literally).
+      objective: 'elbo' (reconstruction + β·KL), 'product' (the report's sentence, read literally) or 'iwae' (the
+        importance-weighted bound of `samples` samples).
       beta: the weight of the KL in the sum.
+      samples: of z for each image in a step, k of 'iwae'; the other objectives take 1.
       schedule: 'joint' update of both networks, or 'alternating' encoder and decoder steps (Algorithm 2).
       seed: the noise of step t is a function of (seed, t).
     """
@@ -38,8 +40,8 @@ class VAE(StepModel):
     parts: ClassVar = {"encoder": networks.encoder, "decoder": networks.decoder}
     page_part = "decoder"
 
-    def __init__(self, encoder=None, decoder=None, reconstruction="bce", objective="elbo", beta=1.0, schedule="joint",
-                 seed=0, name="vae"):  # fmt: skip
+    def __init__(self, encoder=None, decoder=None, reconstruction="bce", objective="elbo", beta=1.0, samples=1,
+                 schedule="joint", seed=0, name="vae"):  # fmt: skip
         super().__init__(seed=seed, name=name)
         choices = {"reconstruction": RECONSTRUCTIONS, "objective": OBJECTIVES, "schedule": SCHEDULES}
         for option, value in (
@@ -49,11 +51,15 @@ class VAE(StepModel):
         ):
             if value not in choices[option]:
                 raise CourseError(f"{option} must be one of {', '.join(choices[option])}; got {value!r}")
+        if samples < 1 or (objective != "iwae" and samples != 1) or (objective == "iwae" and beta != 1.0):
+            raise CourseError(
+                f"several samples go with objective='iwae', which has no beta; got {samples=}, {objective=}, {beta=}"
+            )
         self.encoder = networks.encoder() if encoder is None else encoder
         self.decoder = networks.decoder() if decoder is None else decoder
         self.latent_dim = self.decoder.input_shape[-1]
         self.reconstruction, self.logit_scale = RECONSTRUCTIONS[reconstruction]
-        self.objective, self.beta, self.schedule = objective, beta, schedule
+        self.objective, self.beta, self.samples, self.schedule = objective, beta, samples, schedule
 
     def compile(self, optimizer=None, decoder_optimizer=None, learning_rate=TRAINING.learning_rate,
                 beta_1=DECISIONS.vae_beta_1, beta_2=DECISIONS.beta_2, **kwargs):  # fmt: skip
@@ -75,11 +81,27 @@ class VAE(StepModel):
         z = mu + ops.exp(log_var / 2) * noise
         return self.reconstruction(x, self.pixel_logits(z, training=True)), losses.gaussian_kl(mu, log_var)
 
+    def log_weights(self, x, noise):
+        """Log-weights log p(x|z) + log p(z) − log q(z|x) of k samples an image, noise (N, k, d) → (N, k); the terms."""
+        mu, log_var = self.encoder(x, training=True)
+        z = mu[:, None] + ops.exp(log_var[:, None] / 2) * noise
+        logits = self.pixel_logits(ops.reshape(z, (-1, self.latent_dim)), training=True)
+        reconstruction = self.reconstruction(ops.repeat(x, self.samples, axis=0), logits)
+        reconstruction = ops.reshape(reconstruction, (-1, self.samples))
+        log_p_over_q = 0.5 * ops.sum(ops.square(noise) + log_var[:, None] - ops.square(z), axis=-1)
+        return log_p_over_q - reconstruction, (reconstruction, losses.gaussian_kl(mu, log_var))
+
     def step(self, x):
         """One update on images x (N, 28, 28, 1); with 'alternating', one of the encoder and one of the decoder."""
-        noise = self.noise(ops.shape(x)[0], self.latent_dim)
+        noise = self.noise(ops.shape(x)[0], self.samples * self.latent_dim)
 
         def loss():
+            if self.objective == "iwae":
+                log_w, (reconstruction, kl) = self.log_weights(
+                    x, ops.reshape(noise, (-1, self.samples, self.latent_dim))
+                )
+                total = losses.negative_importance_weighted_bound(log_w)
+                return total, {"reconstruction": ops.mean(reconstruction), "kl": ops.mean(kl)}
             reconstruction, kl = self.terms(x, noise)
             if self.objective == "product":
                 total = losses.product_loss(reconstruction, kl)
@@ -131,6 +153,9 @@ class VAE(StepModel):
     @classmethod
     def loss_in_words(cls, options):
         """The two terms and how they are joined."""
+        if options["objective"] == "iwae":
+            words = IN_WORDS[options["reconstruction"]]
+            return f"importance-weighted bound of {options['samples']} sample(s), {words}, {options['schedule']} update"
         join = "times KL" if options["objective"] == "product" else f"plus {options['beta']:g} KL"
         return f"{IN_WORDS[options['reconstruction']]} {join}, {options['schedule']} update"
 

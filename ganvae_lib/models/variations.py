@@ -1,6 +1,7 @@
 """Named variations of the models: which argument of which network, model or optimizer differs from the default."""
 
 import inspect
+from itertools import combinations
 
 from ..errors import CourseError
 from ..quiet_keras import keras
@@ -18,12 +19,46 @@ def _compact(d):
     }
 
 
-def _beside(base, **changes):
-    """The variation `base` with arguments of some of its parts changed."""
-    return base | {part: base.get(part, {}) | arguments for part, arguments in changes.items()}
+def joined(*changes: dict[str, dict]) -> dict[str, dict]:
+    """Several changes as one; of an argument that two of them set, the later counts."""
+    parts = dict.fromkeys(part for change in changes for part in change)
+    return {part: {k: v for change in changes for k, v in change.get(part, {}).items()} for part in parts}
+
+
+BATCH = {"normalisation": "batch"}
+# What the report does not say of its GAN, each with another answer than ours.
+SILENCES = {
+    "beta-0.9": {"compile": {"beta_1": 0.9}},
+    "dcgan-weights": {part: {"initial_weights": "dcgan"} for part in ("generator", "discriminator")},
+    "batch-in-g": {"generator": BATCH},
+    "batch-in-both": {"generator": BATCH, "discriminator": BATCH},
+    "smoothing": {"model": {"real_label": 0.9}},
+    "two-d-steps": {"model": {"d_steps": 2}},
+    "r1": {"model": {"penalty": "r1"}},
+    "rate-5": {"compile": {"learning_rate": 1e-3}},
+}
+# Four changes, each made or not: a factorial of 16 designs, by the names of what was changed, joined by '+'.
+FACTORS = {
+    "r1": SILENCES["r1"],
+    "rate-5": SILENCES["rate-5"],
+    "beta-0": {"compile": {"beta_1": 0.0}},
+    "batch": SILENCES["batch-in-both"],
+}
+FACTORIAL = {
+    "+".join(names): joined(*(FACTORS[name] for name in names))
+    for k in range(len(FACTORS) + 1)
+    for names in combinations(FACTORS, k)
+}
 
 
 WGAN_GP = {"loss": "wasserstein", "penalty": "gradient_penalty", "penalty_weight": 10.0}
+
+_NARROW = {
+    "encoder": {"filters": (16, 32), "hidden": (256, 128)},
+    "decoder": {"hidden": (128, 256), "filters": (32, 1), "grid": 8},
+}
+_AVB = {"decoder": _NARROW["decoder"]}
+
 
 # "model" holds arguments of the class, "compile" those of its optimizers, other keys those of the network of that name.
 VARIATIONS = {
@@ -40,29 +75,49 @@ VARIATIONS = {
             for name, d in {"": 10, "-latent-2": 2, "-latent-50": 50, "-latent-100": 100}.items()
         },
         "compact-minimax": _compact(10) | {"model": {"loss": "minimax"}},
-        # Techniques of Salimans et al. (2016), one at a time.
-        "compact-minibatch": _beside(_compact(10), discriminator={"minibatch": (100, 5)}),
-        "compact-smoothing": _beside(_compact(10), model={"real_label": 0.9}),
-        "compact-feature-matching": _beside(_compact(10), model={"feature_matching": True}),
-        "compact-historical": _beside(_compact(10), model={"historical": 0.01}),
+        **{name: change for name, change in SILENCES.items()},
+        **{f"compact-{name}": joined(_compact(10), change) for name, change in SILENCES.items()},
+        **{f"compact-{name}": joined(_compact(10), change) for name, change in FACTORIAL.items() if name},
+        "r1+rate-5": joined(SILENCES["r1"], SILENCES["rate-5"]),
+        "r1+rate-5+batch-in-g": joined(SILENCES["r1"], SILENCES["rate-5"], SILENCES["batch-in-g"]),
+        # 32 coordinates and a wider generator: the best small GAN of the book.
+        "small-r1+rate-5": joined(
+            {
+                "generator": {"latent_dim": 32, "hidden": (7 * 7 * 96,), "filters": (32, 1)},
+                "discriminator": {"filters": (32, 64, 128)},
+            },
+            {"model": {"penalty": "r1"}, "compile": {"learning_rate": 1e-3, "beta_1": 0.0, "beta_2": 0.99}},
+        ),
+        # The generator's step on noise of its own, not on the fake batch that the discriminator has just learned from.
+        "compact-fresh": _compact(10) | {"model": {"share_fakes": False}},
+        # Techniques of Salimans et al. (2016), one at a time; one-sided smoothing is above.
+        "compact-minibatch": joined(_compact(10), {"discriminator": {"minibatch": (100, 5)}}),
+        "compact-feature-matching": joined(_compact(10), {"model": {"feature_matching": True}}),
+        "compact-historical": joined(_compact(10), {"model": {"historical": 0.01}}),
         # Wasserstein: Gulrajani et al. (2017), a faster one, Arjovsky et al. (2017); and hinge, Miyato et al. (2018).
-        "compact-wgan-gp": _beside(
-            _compact(10), model=WGAN_GP | {"d_steps": 5}, compile={"beta_1": 0.0, "beta_2": 0.9}
+        "compact-wgan-gp": joined(
+            _compact(10), {"model": WGAN_GP | {"d_steps": 5}, "compile": {"beta_1": 0.0, "beta_2": 0.9}}
         ),
-        "compact-wgan-gp-fast": _beside(
+        "compact-wgan-gp-fast": joined(
             _compact(10),
-            generator={"normalisation": "batch"},
-            model=WGAN_GP | {"d_steps": 2},
-            compile={"learning_rate": 5e-4, "beta_1": 0.0, "beta_2": 0.9},
+            {"generator": BATCH, "model": WGAN_GP | {"d_steps": 2}},
+            {"compile": {"learning_rate": 5e-4, "beta_1": 0.0, "beta_2": 0.9}},
         ),
-        "compact-wgan-clip": _beside(
+        "compact-wgan-clip": joined(
             _compact(10),
-            model={"loss": "wasserstein", "clip": 0.01, "d_steps": 5},
-            compile={"optimizer": "rmsprop", "learning_rate": 5e-5},
+            {"model": {"loss": "wasserstein", "clip": 0.01, "d_steps": 5}},
+            {"compile": {"optimizer": "rmsprop", "learning_rate": 5e-5}},
         ),
-        "compact-hinge-spectral": _beside(
-            _compact(10), discriminator={"normalisation": "spectral"}, model={"loss": "hinge"}
+        "compact-hinge-spectral": joined(
+            _compact(10), {"discriminator": {"normalisation": "spectral"}, "model": {"loss": "hinge"}}
         ),
+        # The style generator's control: its z, its size (98,813 against 95,697 parameters), its training, no styles.
+        "style-control": {
+            "generator": {"latent_dim": 16, "hidden": (7 * 7 * 60,), "filters": (32, 1)},
+            "discriminator": {"filters": (32, 64, 128)},
+            "model": {"penalty": "r1", "penalty_weight": 1.0},
+            "compile": {"learning_rate": 1e-3, "beta_1": 0.0, "beta_2": 0.99},
+        },
     },
     "vae": {
         "report": {},
@@ -72,23 +127,49 @@ VARIATIONS = {
         **{f"beta-{b:g}": {"model": {"beta": b}} for b in (0.1, 0.5, 2.0, 4.0, 10.0)},
         **{f"latent-{d}": _latent(d) for d in (2, 5, 20, 50)},
         "dense-bridge": {"decoder": {"hidden": (256, 512, 7 * 7 * 64), "grid": 7}},
-        "narrow": {
-            "encoder": {"filters": (16, 32), "hidden": (256, 128)},
-            "decoder": {"hidden": (128, 256), "filters": (32, 1), "grid": 8},
-        },
+        "narrow": _NARROW,
+        "iwae-5": _NARROW | {"model": {"objective": "iwae", "samples": 5}},
         "wide": {
             "encoder": {"filters": (64, 128), "hidden": (1024, 512)},
             "decoder": {"hidden": (512, 1024), "filters": (128, 1)},
         },
     },
+    "conditional-vae": {"default": {}, "latent-3": _latent(3)},
+    # Its control: G is told nothing of Q's loss, all else equal.
+    "infogan": {"default": {}, "no-information": {"model": {"information": 0.0}}},
     # On the compact pair. 'unbounded': the same networks, β at 0 throughout.
     "bottleneck-gan": {
         "default": _compact(10),
-        "minimax": _beside(_compact(10), model={"loss": "minimax"}),
-        "unbounded": _beside(_compact(10), model={"information": 1e6}),
-        "minimax-unbounded": _beside(_compact(10), model={"loss": "minimax", "information": 1e6}),
+        "minimax": joined(_compact(10), {"model": {"loss": "minimax"}}),
+        "unbounded": joined(_compact(10), {"model": {"information": 1e6}}),
+        "minimax-unbounded": joined(_compact(10), {"model": {"loss": "minimax", "information": 1e6}}),
     },
     "diffusion": {"default": {}},
+    # Networks of the size of the VAE's 'narrow'.
+    "avb": {
+        "default": _AVB,
+        "plain": _AVB | {"model": {"contrast": "none"}},
+    },
+    "discogan": {
+        **{domain: {"model": {"domain": domain}} for domain in ("inverse", "rotated", "thick")},
+        "inverse-one-way": {"model": {"reconstruction": "one-way"}},
+        "inverse-gan": {"model": {"reconstruction": "none"}},
+    },
+    # BigGAN's tricks, and each of them off in turn.
+    "conditional-gan": {
+        "default": {},
+        "no-average": {"model": {"average": 0.0}},
+        "no-skip": {"generator": {"skip": False}},
+        "no-spectral": {"discriminator": {"normalisation": "none"}},
+        "no-projection": {"discriminator": {"projection": False}},
+        "small-embedding": {"generator": {"embedding_deviation": 0.05}},
+        "bce": {"model": {"loss": "non-saturating"}},
+        "orthogonal": {"model": {"orthogonal": 1e-4}},
+    },
+    "style-gan": {
+        "default": {},
+        "no-mixing": {"model": {"mixing": 0.0}},
+    },
 }
 
 

@@ -8,6 +8,27 @@ from .backend import BACKEND
 
 if BACKEND == "tensorflow":
     import tensorflow as tf
+else:
+    import jax
+
+
+def accelerator():
+    """The GPU (or other accelerator) that the backend computes on, in words; '' where it computes on the processor."""
+    if BACKEND == "tensorflow":
+        found = tf.config.list_physical_devices("GPU")
+        return tf.config.experimental.get_device_details(found[0]).get("device_name", "a GPU") if found else ""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return ""
+    products = jax.config.jax_default_matmul_precision or "default"
+    return f"{device.device_kind}, products of float32 in {products} precision"
+
+
+def keep_programs(folder):
+    """On JAX, keep compiled programs in `folder`: another process, or another seed, finds them there."""
+    if BACKEND == "jax":
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def data_parallel(batch_size):

@@ -32,6 +32,7 @@ class StepModel(keras.Model):
     parts: ClassVar = {}  # attribute → the function that builds the network, its arguments those of a variation
     page_part = "generator"  # the part that a page runs: from z, or what `prior` draws, to an image
     page_scale = None  # a page's network gives logits a, the image is tanh(scale · a); None: it gives the image
+    classes = 0  # how many numbers at the end of what `prior` draws are a one-hot class
     encode = None  # a method (x) → (mu, log_var), each (N, d), where there is a way from an image to a code
 
     def decode(self, z):
@@ -64,8 +65,11 @@ class StepModel(keras.Model):
         raise NotImplementedError
 
     @classmethod
-    def training_arrays(cls, data):
-        """What `step` sees of the training set: (x,), or (x, y) with labels or with a second domain's images."""
+    def training_arrays(cls, data, options=None):
+        """What `step` sees of the training set: (x,), or (x, y) with labels or with a second domain's images.
+
+        `options` are the arguments of the model, where it depends on them.
+        """
         return (data.x_train,)
 
     @classmethod
@@ -96,15 +100,13 @@ class StepModel(keras.Model):
                                                               replicas() == 1))  # fmt: skip
         super().compile(optimizer=next(iter(players)), **kwargs)
 
-    def fit(self, x=None, *args, steps_per_dispatch=None, **kwargs):
+    def fit(self, x=None, *args, scanned=False, **kwargs):
         """Keras' `fit`; on TensorFlow it takes `Batches` as a dataset that leaves the step its threads.
 
-        `steps_per_dispatch`: on JAX, that many steps of `Batches` in one call of one compiled loop, the images on the
-        device (a small model's step is shorter than a call from Python); other arguments then are `epochs`,
-        `initial_epoch` and `callbacks`.
+        `scanned`: on JAX, each epoch of `Batches` is one call of a compiled loop (`scan.fit_scanned`).
         """
-        if steps_per_dispatch:
-            return fit_scanned(self, x, steps_per_dispatch=steps_per_dispatch, **kwargs)
+        if scanned:
+            return fit_scanned(self, x, **kwargs)
         if BACKEND == "tensorflow" and isinstance(x, Batches):
             x = x.as_dataset()
         return super().fit(x, *args, **kwargs)
