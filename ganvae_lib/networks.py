@@ -265,7 +265,8 @@ class Flat(layers.Wrapper):
     """A layer applied to each image's units as one vector: layer normalisation over channels and pixels."""
 
     def build(self, input_shape):
-        self.layer.build((input_shape[0], math.prod(input_shape[1:])))
+        if not self.layer.built:
+            self.layer.build((input_shape[0], math.prod(input_shape[1:])))
         self.built = True
 
     def call(self, x):
@@ -285,6 +286,9 @@ class MinibatchDiscrimination(layers.Layer):
         if kernels < 1 or dimensions < 1:
             raise CourseError(f"minibatch = (B, C) must be two numbers of 1 or more; got ({kernels}, {dimensions})")
         self.kernels, self.dimensions = kernels, dimensions
+
+    def get_config(self):
+        return super().get_config() | {"kernels": self.kernels, "dimensions": self.dimensions}
 
     def build(self, input_shape):
         shape = (input_shape[-1], self.kernels * self.dimensions)
