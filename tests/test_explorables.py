@@ -5,6 +5,7 @@ No book is needed: each is opened from file:// in a page of its own, with the th
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -229,7 +230,7 @@ def keras_losses(options, steps):
         "n": n,
     }
 
-    @tf.function
+    @partial(tf.function, autograph=False)
     def step(points, noise):
         draws = iter([noise[i] for i in range(k)])
         gan.noise = lambda n, d: next(draws)
