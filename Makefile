@@ -43,10 +43,10 @@ notebooks: $(INSTALLED)  ## execute every chapter in place and store its outputs
 	$(BIN)/python book/run_notebooks.py
 
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
-	$(PYTEST) tests --ignore tests/test_book.py -n $(JOBS) --dist loadscope
+	$(PYTEST) tests --ignore tests/book -n $(JOBS) --dist loadscope
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	$(BOOK) -q
-	$(PYTEST) tests/test_book.py
+	$(PYTEST) tests/book
 
 test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versions that Colab has, in an environment of their own
 	.venv-colab/bin/python -m pytest -q --nbval chapters book -n $(JOBS) --dist loadscope

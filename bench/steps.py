@@ -34,35 +34,18 @@ PRODUCT, COPY = "matrix product 4096³", "copy of 512 MiB"
 # --- what a step takes at least -------------------------------------------------------------------------------------
 
 
-def forward_flops(network, padding=True) -> float:
-    """Floating-point operations of one image through a network: two for each weight at each place it is used.
-
-    A convolution multiplies the zeros of its padding too; with `padding=False` these products are left out.
-    """
-    from keras import layers
-
-    total = 0.0
-    for layer in network.layers:
-        if isinstance(layer, layers.Dense):
-            total += 2 * np.prod(layer.kernel.shape)
-        elif isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose)):  # one is the other backwards
-            small, large = sorted((layer.input.shape[1], layer.output.shape[1]))
-            k, stride = layer.kernel_size[0], layer.strides[0]
-            first = np.arange(small) * stride - max((small - 1) * stride + k - large, 0) // 2
-            inside = np.minimum(first + k, large) - np.maximum(first, 0)  # pixels that a row of the kernel lies on
-            places = small * k if padding else inside.sum()
-            total += 2 * places**2 * np.prod(layer.kernel.shape[2:])
-    return float(total)
-
-
 def gan_step_flops(gan, padding=True) -> float:
     """One step: G forward and back; D forward and back on real and on fake; D forward and back to the fake."""
-    return BATCH * (3 * forward_flops(gan.generator, padding) + 8 * forward_flops(gan.discriminator, padding))
+    from ganvae_lib.networks import operations
+
+    return float(BATCH * (3 * operations(gan.generator, padding) + 8 * operations(gan.discriminator, padding)))
 
 
 def vae_step_flops(vae, padding=True) -> float:
     """One step: forward, and back twice, through encoder and decoder."""
-    return BATCH * 3 * (forward_flops(vae.encoder, padding) + forward_flops(vae.decoder, padding))
+    from ganvae_lib.networks import operations
+
+    return float(BATCH * 3 * (operations(vae.encoder, padding) + operations(vae.decoder, padding)))
 
 
 def step_bytes(model) -> int:

@@ -92,6 +92,36 @@ def to_image(logits):
     return keras.ops.tanh(logits / 2)
 
 
+def count(network, padding: bool = True) -> list[tuple[str, int, int]]:
+    """What a network has and does: (name, parameters, multiply–adds for one image) of each layer with weights.
+
+    A kernel k×k from m to n channels is used once at each place of its output, a transposed one at each of its input:
+    k² m n · places. Biases, normalisations and activations are left out of the multiply–adds; the parameters are all
+    that a layer keeps, batch normalisation's moving averages too. With `padding=False` the products with the zeros
+    around an image are left out.
+    """
+    rows = []
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        adds = 0
+        if isinstance(layer, layers.Dense):
+            adds = math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        elif isinstance(layer, (layers.Conv2D, layers.Conv2DTranspose)):  # one is the other backwards
+            small, large = sorted((layer.input.shape[1], layer.output.shape[1]))
+            k, stride = layer.kernel_size[0], layer.strides[0]
+            start = [i * stride - max((small - 1) * stride + k - large, 0) // 2 for i in range(small)]
+            inside = sum(min(i + k, large) - max(i, 0) for i in start)  # pixels that a row of the kernel lies on
+            adds = (small * k if padding else inside) ** 2 * math.prod(layer.kernel.shape[2:])
+        rows.append((layer.name, layer.count_params(), adds))
+    return rows
+
+
+def operations(network, padding: bool = True) -> int:
+    """Floating-point operations of one image through a network: two a multiply–add of `count`."""
+    return 2 * sum(adds for _, _, adds in count(network, padding))
+
+
 # --- what stands between the layers ----------------------------------------------------------------------------------
 
 NORMALISATIONS = ("none", "batch", "layer", "spectral")

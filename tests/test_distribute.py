@@ -19,12 +19,14 @@ RUNS = """
 import os, sys
 backend, folder = sys.argv[1:]
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
-from ganvae_lib import load_mnist, training
+from ganvae_lib import load_mnist
 from ganvae_lib.runs import train
 from ganvae_lib.models.variations import VARIATIONS
 if backend == "tensorflow":
-    devices = [training.tf.config.LogicalDeviceConfiguration()] * 2
-    training.tf.config.set_logical_device_configuration(training.tf.config.list_physical_devices("CPU")[0], devices)
+    import tensorflow as tf
+
+    devices = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], devices)
 VARIATIONS["gan"]["tiny"] = {
     "generator": {"latent_dim": 5, "hidden": (98,), "filters": (4, 1)}, "discriminator": {"filters": (4, 8)},
 }

@@ -1,4 +1,4 @@
-"""What a page is given: layers and weights that say what Keras says. The page's own arithmetic: test_book.py."""
+"""What a page is given: layers and weights that say what Keras says. The page's own arithmetic: tests/book."""
 
 import base64
 import json

@@ -66,6 +66,38 @@ def test_the_losses_are_those_of_the_same_noise_and_the_updated_discriminator():
     assert history["g_loss"][0] != pytest.approx(float(losses.non_saturating_loss(gan.discriminator(fake))), rel=1e-5)
 
 
+@pytest.mark.parametrize("share_fakes", [True, False])
+def test_the_generators_step_sees_the_discriminators_fakes_or_fresh_ones(share_fakes):
+    gan = small_gan(seed=3, d_steps=2, share_fakes=share_fakes)
+    gan.compile(g_optimizer=adam(learning_rate=0.0, name="g"))
+    n = len(X) // 2
+    batches = [gan.generator(gan.noise(n, gan.latent_dim), training=True) for _ in range(3)]
+    gan.noise_seed.state.assign([3, 0])  # wind the noise back: the step shall draw the same z
+    history = fit_one_batch(gan)
+    expected = [float(losses.non_saturating_loss(gan.discriminator(fake))) for fake in batches]
+    # D has seen batches 0 and 1. The generator's step sees batch 1 again, or batch 2, which D has not seen.
+    right, wrong = (1, 2) if share_fakes else (2, 1)
+    assert history["g_loss"][0] == pytest.approx(expected[right], rel=1e-5)
+    assert history["g_loss"][0] != pytest.approx(expected[wrong], rel=1e-4)
+    draws = int(np.asarray(ops.convert_to_numpy(gan.noise_seed.state))[1])
+    assert draws == (2 if share_fakes else 3)
+
+
+def test_sharing_the_fakes_changes_the_generators_step_and_a_record_says_so():
+    gans = [small_gan(seed=3, share_fakes=share) for share in (True, False)]
+    for gan in gans:
+        gan.compile()
+        gan.set_weights(gans[0].get_weights())
+    for gan in gans:
+        fit_one_batch(gan)
+    shared, fresh = gans
+    assert (weights(shared.discriminator) == weights(fresh.discriminator)).all()
+    assert (weights(shared.generator) != weights(fresh.generator)).any()
+    options = {"loss": "minimax", "d_steps": 1, "real_label": 1.0}
+    assert "fresh noise" in GAN.loss_in_words(options | {"share_fakes": False})
+    assert "fresh noise" not in GAN.loss_in_words(options)  # an older record, from before one could ask
+
+
 def test_noise_is_fresh_at_each_step_and_the_same_for_the_same_seed():
     first, second, other = small_gan(seed=1), small_gan(seed=1), small_gan(seed=2)
     a, b = (np.asarray(first.noise(4, 5)) for _ in range(2))
@@ -107,7 +139,7 @@ def test_minimax_and_non_saturating_differ_in_the_generators_loss_only():
 
 def test_bad_options_are_answered():
     with pytest.raises(CourseError, match="non-saturating, minimax"):
-        small_gan(loss="hinge")
+        small_gan(loss="cosine")
     with pytest.raises(CourseError, match="d_steps"):
         small_gan(d_steps=0)
 

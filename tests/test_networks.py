@@ -56,6 +56,43 @@ def test_the_tiny_convolution_is_the_discriminators_last_and_nobody_elses():
     assert kinds == ["Conv2D", "Conv2D", "Conv2D", "TinyConv2D"]
 
 
+@pytest.mark.parametrize(
+    ("layer", "size", "padded", "needed"),
+    [
+        (networks.layers.Dense(7), None, 2 * 3 * 7, 2 * 3 * 7),
+        # 4×4 → 2×2, kernel 5: rows 0–3 and 1–3 of the image lie under it, so 7 of 10 each way.
+        (networks.layers.Conv2D(6, 5, 2, "same"), 4, 2 * 3 * 6 * 10**2, 2 * 3 * 6 * 7**2),
+        (networks.layers.Conv2DTranspose(6, 5, 2, "same"), 2, 2 * 3 * 6 * 10**2, 2 * 3 * 6 * 7**2),
+        (networks.layers.Conv2D(6, 3, 1, "same"), 3, 2 * 3 * 6 * 9**2, 2 * 3 * 6 * 7**2),
+        (networks.TinyConv2D(6, 5, 2, "same"), 4, 2 * 3 * 6 * 10**2, 2 * 3 * 6 * 7**2),
+    ],
+)
+def test_operations_are_counted_with_and_without_padding(layer, size, padded, needed):
+    network = networks.keras.Sequential([networks.keras.Input((3,) if size is None else (size, size, 3)), layer])
+    assert networks.operations(network) == padded
+    assert networks.operations(network, padding=False) == needed
+
+
+def test_the_count_is_that_of_the_report_layer_by_layer():
+    rows = networks.count(networks.decoder())
+    assert [(n, adds) for _, n, adds in rows] == [
+        (10 * 256 + 256, 10 * 256), (256 * 512 + 512, 256 * 512),
+        (9 * 8 * 64 + 64, 9 * 8 * 64 * 8**2), (9 * 64 + 1, 9 * 64 * 16**2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "normalisation, more", [("none", 0), ("batch", 4 * 8), ("layer", 2 * 7 * 7 * 8), ("spectral", 0)]
+)
+def test_parameters_are_counted_whatever_normalises_the_layers(normalisation, more):
+    network = networks.discriminator((4, 8), normalisation=normalisation)
+    rows = networks.count(network)
+    weights = 25 * 4 + 4, 25 * 4 * 8 + 8, 7 * 7 * 8 + 1
+    vectors = (4 + 8 + 1) if normalisation == "spectral" else 0  # u of each kernel, for its largest singular value
+    assert sum(n for _, n, _ in rows) == network.count_params() == sum(weights) + more + vectors
+    assert networks.operations(network) == 2 * (25 * 4 * 14**2 + 25 * 4 * 8 * 7**2 + 7 * 7 * 8)
+
+
 def test_to_image_is_twice_the_sigmoid_minus_one():
     a = np.linspace(-8, 8, 33, dtype="float32")
     np.testing.assert_allclose(np.asarray(networks.to_image(a)), 2 / (1 + np.exp(-a)) - 1, atol=1e-6)

@@ -56,7 +56,7 @@ def _drop(*path):
         (lambda f: f["metrics"][0].update(fid=1.0), "metrics.0.fid: Extra inputs"),
         (lambda f: f.update(epochs_done=-1), "epochs_done"),
         (lambda f: f.update(model="flow"), "model"),
-        (lambda f: f.update(schema_version=2), "schema_version"),
+        (lambda f: f.update(schema_version=3), "schema_version"),
     ],
 )
 def test_an_unknown_or_missing_field_is_an_error(tmp_path, change, message):

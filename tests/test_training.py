@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "c.h5"
     training.save_arrays(path, {"a": np.zeros(3)}, {"epoch": 1})
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(training.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(training.checkpoints.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(RunError, match=r"could not be written.*make room"):
         training.save_arrays(path, {"a": np.ones(3)}, {"epoch": 2})
     assert training.load_arrays(path)[1] == {"epoch": 1}

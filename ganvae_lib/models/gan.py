@@ -32,6 +32,8 @@ class GAN(StepModel):
       clip: c > 0 holds each weight of D in [−c, c] (Arjovsky et al. 2017).
       average: a in (0, 1) keeps an average of G's weights, a·average + (1 − a)·weights after each step, and its running
         statistics as they are; samples are drawn from it.
+      share_fakes: the generator's step sees the last discriminator step's fakes, which saves a pass through G; False
+        draws fresh noise for it. Sharing is biased in the order of D's rate, see `step`.
       seed: the noise of step t is a function of (seed, t).
     """
 
@@ -40,7 +42,7 @@ class GAN(StepModel):
 
     def __init__(self, generator=None, discriminator=None, loss="non-saturating", d_steps=DECISIONS.d_steps,
                  real_label=1.0, penalty="none", penalty_weight=1.0, clip=0.0, average=0.0,
-                 seed=0, name="gan"):  # fmt: skip
+                 share_fakes=True, seed=0, name="gan"):  # fmt: skip
         super().__init__(seed=seed, name=name)
         for option, value, choices in (("loss", loss, losses.GAN_LOSSES), ("penalty", penalty, PENALTIES)):
             if value not in choices:
@@ -56,7 +58,7 @@ class GAN(StepModel):
         self.latent_dim = self.generator.input_shape[-1]
         self.discriminator_loss, self.generator_loss = losses.GAN_LOSSES[loss]
         self.d_steps, self.real_label, self.clip, self.average = d_steps, real_label, clip, average
-        self.penalty, self.penalty_weight = penalty, penalty_weight
+        self.penalty, self.penalty_weight, self.share_fakes = penalty, penalty_weight, share_fakes
         if average:
             self.averaged = keras.models.clone_model(self.generator)
             self.averaged.set_weights(self.generator.get_weights())
@@ -82,12 +84,15 @@ class GAN(StepModel):
     def step(self, x):
         """Algorithm 1, one round on real images x (k·m, 28, 28, 1): k discriminator steps, one generator step.
 
-        The last discriminator step and the generator step see the same fake batch: its forward pass is run once.
+        With `share_fakes` the last discriminator step and the generator step see the same fake batch, whose forward
+        pass is run once. Then D's step depends on the z that G's gradient averages over: a step of plain gradient
+        descent of rate η on a batch of B adds a term of order η / B to the gradient's expectation (chapter 04).
         """
         for x_real in ops.split(x, self.d_steps):
-            z = self.noise(ops.shape(x_real)[0], self.latent_dim)
-            fake, through_generator = self.vjp(lambda z=z: self.generator(z, training=True), self.generator)
+            fake, through_generator = self.fake_batch(ops.shape(x_real)[0])
             d_value = self.discriminator_step(x_real, fake)
+        if not self.share_fakes:
+            fake, through_generator = self.fake_batch(ops.shape(x_real)[0])
 
         # ∂L/∂θ_G = (∂x/∂θ_G)ᵀ ∂L/∂x: the loss's gradient in the fake images, pulled back through the generator.
         g_value, gradient = self.value_and_gradient(
@@ -96,6 +101,11 @@ class GAN(StepModel):
         self.g_optimizer.apply(through_generator(gradient), self.generator.trainable_variables)
         self.average_generator()
         return {"d_loss": d_value, "g_loss": g_value}
+
+    def fake_batch(self, n):
+        """Images of fresh noise, (n, 28, 28, 1), and what pulls a gradient in them back to G's weights."""
+        z = self.noise(n, self.latent_dim)
+        return self.vjp(lambda: self.generator(z, training=True), self.generator)
 
     def discriminator_step(self, x_real, fake):
         """One step of D on real and fake images, in two batches: batch normalisation must not mix them. → its loss."""
@@ -146,5 +156,6 @@ class GAN(StepModel):
         words += "" if o["real_label"] == 1.0 else f", real label {o['real_label']}"
         if o.get("penalty", "none") != "none":
             words += f", {o['penalty_weight']:g} {'R1' if o['penalty'] == 'r1' else 'gradient penalty'}"
+        words += "" if o.get("share_fakes", True) else ", fresh noise for the generator's step"
         words += f", weights clipped at {o['clip']:g}" if o.get("clip") else ""
         return words + (f", generator averaged by {o['average']:g}" if o.get("average") else "")

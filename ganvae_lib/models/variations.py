@@ -1,6 +1,7 @@
 """Named variations of the models: which argument of which network, model or optimizer differs from the default."""
 
 import inspect
+from itertools import combinations
 
 from ..errors import CourseError
 from ..quiet_keras import keras
@@ -18,6 +19,37 @@ def _compact(d):
     }
 
 
+def joined(*changes: dict[str, dict]) -> dict[str, dict]:
+    """Several changes as one; of an argument that two of them set, the later counts."""
+    parts = dict.fromkeys(part for change in changes for part in change)
+    return {part: {k: v for change in changes for k, v in change.get(part, {}).items()} for part in parts}
+
+
+BATCH = {"normalisation": "batch"}
+# What the report does not say of its GAN, each with another answer than ours.
+SILENCES = {
+    "beta-0.9": {"compile": {"beta_1": 0.9}},
+    "dcgan-weights": {part: {"initial_weights": "dcgan"} for part in ("generator", "discriminator")},
+    "batch-in-g": {"generator": BATCH},
+    "batch-in-both": {"generator": BATCH, "discriminator": BATCH},
+    "smoothing": {"model": {"real_label": 0.9}},
+    "two-d-steps": {"model": {"d_steps": 2}},
+    "r1": {"model": {"penalty": "r1"}},
+    "rate-5": {"compile": {"learning_rate": 1e-3}},
+}
+# Four changes, each made or not: a factorial of 16 designs, by the names of what was changed, joined by '+'.
+FACTORS = {
+    "r1": SILENCES["r1"],
+    "rate-5": SILENCES["rate-5"],
+    "beta-0": {"compile": {"beta_1": 0.0}},
+    "batch": SILENCES["batch-in-both"],
+}
+FACTORIAL = {
+    "+".join(names): joined(*(FACTORS[name] for name in names))
+    for k in range(len(FACTORS) + 1)
+    for names in combinations(FACTORS, k)
+}
+
 # "model" holds arguments of the class, "compile" those of its optimizers, other keys those of the network of that name.
 VARIATIONS = {
     "gan": {
@@ -33,6 +65,21 @@ VARIATIONS = {
             for name, d in {"": 10, "-latent-2": 2, "-latent-50": 50, "-latent-100": 100}.items()
         },
         "compact-minimax": _compact(10) | {"model": {"loss": "minimax"}},
+        **{name: change for name, change in SILENCES.items()},
+        **{f"compact-{name}": joined(_compact(10), change) for name, change in SILENCES.items()},
+        **{f"compact-{name}": joined(_compact(10), change) for name, change in FACTORIAL.items() if name},
+        "r1+rate-5": joined(SILENCES["r1"], SILENCES["rate-5"]),
+        "r1+rate-5+batch-in-g": joined(SILENCES["r1"], SILENCES["rate-5"], SILENCES["batch-in-g"]),
+        # 32 coordinates and a wider generator: the best small GAN of the book.
+        "small-r1+rate-5": joined(
+            {
+                "generator": {"latent_dim": 32, "hidden": (7 * 7 * 96,), "filters": (32, 1)},
+                "discriminator": {"filters": (32, 64, 128)},
+            },
+            {"model": {"penalty": "r1"}, "compile": {"learning_rate": 1e-3, "beta_1": 0.0, "beta_2": 0.99}},
+        ),
+        # The generator's step on noise of its own, not on the fake batch that the discriminator has just learned from.
+        "compact-fresh": _compact(10) | {"model": {"share_fakes": False}},
     },
     "vae": {
         "report": {},

@@ -40,6 +40,7 @@ def evaluate_target(
     seed: int = 0,
     mnist: MNIST | None = None,
     model=None,
+    invert: bool = True,
     progress: bool = True,
 ) -> list[MetricResult]:
     """All metrics of a run folder, a `.npz` of images or a folder of PNGs against real digits.
@@ -56,6 +57,7 @@ def evaluate_target(
       seed: of the samples and of every draw.
       mnist: the real digits; `load_mnist()` where not given.
       model: the run's model, where its folder does not keep the weights.
+      invert: search images in a model that is small enough.
       progress: show how far it is.
 
     Raises:
@@ -86,16 +88,16 @@ def evaluate_target(
             if model is None:
                 results += [metric for metric in record.metrics if metric.feature_network is None]
             else:
-                results += _of_model(model, reference, digits, name, seed, show)
+                results += _of_model(model, reference, digits, name, seed, show, invert)
     if record is not None:
         write_text(target / "record.json", record.model_copy(update={"metrics": results}).to_json())
     return results
 
 
-def _of_model(model, x, y, name: str, seed: int, progress) -> list[MetricResult]:
+def _of_model(model, x, y, name: str, seed: int, progress, invert: bool) -> list[MetricResult]:
     """What is measured on the model itself, not on its samples."""
     results = model.measure(x, y, reference=name, seed=seed, progress=progress)
-    if _is_small(model):
+    if invert and _is_small(model):
         results.append(inversion(model, x, reference_name=name, seed=seed, progress=progress))
     return results
 
@@ -130,6 +132,8 @@ def publish(
     n: int = DECISIONS.n_evaluation_samples,
     seed: int = 0,
     keep: Collection[str] = KEEP,
+    features: Sequence[str] = ("mnist", "pixels"),
+    invert: bool = True,
     progress: bool = True,
 ) -> Record:
     """Bring a run into `folder` in small: its record, its history, and of `KEEP` what `keep` names.
@@ -144,6 +148,8 @@ def publish(
       n: number of samples.
       seed: of the samples and of every draw.
       keep: 'samples', 'snapshots' (for the figures at the report's epochs), 'codes' (a VAE's, with them), 'weights'.
+      features: names of the feature networks that samples are measured in.
+      invert: search images in a generator or decoder that is small enough (`inversion`).
       progress: show how far it is.
 
     Raises:
@@ -173,7 +179,9 @@ def publish(
         if "weights" in keep:
             arrays |= _small_decoders(run, record, mnist)
         save_npz(folder / "snapshots.npz", arrays)
-    evaluate_target(folder, mnist=mnist, model=model, seed=seed, progress=progress)
+    evaluate_target(
+        folder, mnist=mnist, model=model, features=features, seed=seed, invert=invert, progress=progress
+    )
     if "samples" not in keep:
         (folder / "samples.npz").unlink()
     return Record.read(folder)

@@ -105,12 +105,12 @@ class Record(_Strict):
         return f"{self.model}-{self.variation}-seed{self.seed}"
 
 
-def environment(backend: str) -> Environment:
-    """The software and hardware of this process."""
+def environment(backend: str, accelerator: str = "") -> Environment:
+    """The software and hardware of this process, the accelerator first where it computes on one."""
     package = {"tensorflow": "tensorflow", "jax": "jax"}[backend]
     return Environment(
         backend=backend, backend_version=version(package), keras=version("keras"), numpy=version("numpy"),
-        python=platform.python_version(), hardware=hardware_in_words(),
+        python=platform.python_version(), hardware=f"{accelerator + '; ' if accelerator else ''}{hardware_in_words()}",
     )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from .record import Record
 FOLDER = next(
     (
         folder
-        for folder in (Path(__file__).resolve().parents[1] / "results", Path("ganvae-course/results"))
+        for folder in (Path(__file__).resolve().parents[2] / "results", Path("ganvae-course/results"))
         if folder.is_dir()
     ),
-    Path(__file__).resolve().parents[1] / "results",
+    Path(__file__).resolve().parents[2] / "results",
 )
 
 

@@ -15,7 +15,8 @@ from .record import DataSource, Record, environment
 
 
 def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.epochs, batch_size=DECISIONS.batch_size,
-          seed=0, precision="float32", resume=False, progress=True, distribute=False) -> Record:  # fmt: skip
+          seed=0, precision="float32", resume=False, progress=True, distribute=False, scanned=False, deadline=None,
+          checkpoint_seconds=0.0) -> Record:  # fmt: skip
     """Train a model into the folder `out`; killed at any moment, `resume=True` ends with the same weights bit for bit.
 
     Args:
@@ -31,6 +32,9 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
       progress: show epoch, losses and time left.
       distribute: deal each batch out to all devices (`training.data_parallel`). The losses are those of one device to
         float32 rounding; bit for bit they are repeated on the same number of devices.
+      scanned: on JAX, an epoch in one dispatch (`training.fit_scanned`): what fills a GPU.
+      deadline: a `time.time()` before which the training ends, whole, perhaps before its last epoch.
+      checkpoint_seconds: at most one rolling checkpoint in that time; 0: one an epoch.
 
     Raises:
       RunError: `out` holds a run and `resume` is off, or holds another run, or cannot be written.
@@ -45,7 +49,9 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         Checkpoints,
         Progress,
         Shuffle,
+        StopAt,
         StopOnNaN,
+        accelerator,
         data_parallel,
         save_arrays,
         state_arrays,
@@ -61,7 +67,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
     config, cls = configuration(kind, variation), model_class(kind)
     x, *y = cls.training_arrays(data)
     batches = Batches(x, batch_size * config["model"].get("d_steps", 1), seed, y=y[0] if y else None)
-    scope, where = nullcontext, environment(BACKEND)
+    scope, where = nullcontext, environment(BACKEND, accelerator())
     if distribute:
         if BACKEND == "tensorflow" and (reason := cls.why_not_distributed(config["model"])):
             raise TrainingError(reason)
@@ -90,7 +96,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
 
     first = record.epochs_done
     if first < epochs:
-        checkpoints = Checkpoints(out / "checkpoints", epochs, history)
+        checkpoints = Checkpoints(out / "checkpoints", epochs, history, seconds=checkpoint_seconds)
 
         def keep_record(epoch, logs):
             write_text(out / "record.json", _progressed(record, checkpoints.history).to_json())
@@ -98,6 +104,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         callbacks = [
             Shuffle(batches),
             StopOnNaN(),
+            *([StopAt(deadline)] if deadline else []),
             checkpoints,
             keras.callbacks.LambdaCallback(on_epoch_end=keep_record),
         ]
@@ -107,7 +114,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
             with scope():
                 model.fit(
                     batches, epochs=epochs, initial_epoch=first, verbose=0, shuffle=False,
-                    callbacks=callbacks + [bar] * progress,
+                    callbacks=callbacks + [bar] * progress, scanned=scanned,
                 )  # fmt: skip
         finally:
             bar.close()

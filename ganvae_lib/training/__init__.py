@@ -11,9 +11,9 @@ from .checkpoints import (
     state_arrays,
     write_history,
 )
-from .devices import data_parallel, replicas
+from .devices import accelerator, data_parallel, replicas
 from .optimizer import FusedAdam, adam, rmsprop
-from .progress import Progress, StopOnNaN
+from .progress import Progress, StopAt, StopOnNaN
 from .scan import fit_scanned
 from .step_model import StepModel, batched
 
@@ -25,7 +25,9 @@ __all__ = [
     "Progress",
     "Shuffle",
     "StepModel",
+    "StopAt",
     "StopOnNaN",
+    "accelerator",
     "adam",
     "assign_arrays",
     "batched",

@@ -94,11 +94,14 @@ class Checkpoints(keras.callbacks.Callback):
     """Each epoch a rolling checkpoint and `history.csv`; early, every `every` epochs and at the end a named one.
 
     A checkpoint holds everything that a resume needs: weights, both optimizers, the noise counter, the history.
+    `seconds` > 0 leaves out a rolling checkpoint within that time of the last (a GPU's epoch of the report's GAN takes
+    less time than writing it).
     """
 
-    def __init__(self, folder, epochs, history=(), every=TRAINING.checkpoint_every):
+    def __init__(self, folder, epochs, history=(), every=TRAINING.checkpoint_every, seconds=0.0):
         super().__init__()
         self.folder, self.epochs, self.every = Path(folder), epochs, every
+        self.seconds, self.saved = seconds, time.perf_counter()
         self.history = [dict(row) for row in history]
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -108,10 +111,15 @@ class Checkpoints(keras.callbacks.Callback):
         done = epoch + 1
         seconds = time.perf_counter() - self.started
         self.history.append({"epoch": done, "seconds": seconds, **{k: float(v) for k, v in logs.items()}})
+        write_history(self.folder.parent / "history.csv", self.history)
+        named = done % self.every == 0 or done in (*DECISIONS.early_checkpoints, self.epochs)
+        due = time.perf_counter() - self.saved >= self.seconds
+        if not (named or due or self.model.stop_training):
+            return
         arrays, meta = state_arrays(self.model), {"epoch": done, "history": self.history}
         save_arrays(self.folder / "last.h5", arrays, meta)
-        write_history(self.folder.parent / "history.csv", self.history)
-        if done % self.every == 0 or done in (*DECISIONS.early_checkpoints, self.epochs):
+        self.saved = time.perf_counter()
+        if named:
             named = self.folder / f"epoch-{done:03d}.h5"
             named.unlink(missing_ok=True)
             try:

@@ -8,6 +8,20 @@ from .backend import BACKEND
 
 if BACKEND == "tensorflow":
     import tensorflow as tf
+else:
+    import jax
+
+
+def accelerator():
+    """The GPU (or other accelerator) that the backend computes on, in words; '' where it computes on the processor."""
+    if BACKEND == "tensorflow":
+        found = tf.config.list_physical_devices("GPU")
+        return tf.config.experimental.get_device_details(found[0]).get("device_name", "a GPU") if found else ""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return ""
+    products = jax.config.jax_default_matmul_precision or "default"
+    return f"{device.device_kind}, products of float32 in {products} precision"
 
 
 def data_parallel(batch_size):

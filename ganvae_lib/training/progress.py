@@ -19,6 +19,21 @@ class StopOnNaN(keras.callbacks.Callback):
                 )
 
 
+class StopAt(keras.callbacks.Callback):
+    """End the training before `deadline`, a `time.time()`, where another epoch would not fit; it can be resumed."""
+
+    def __init__(self, deadline):
+        super().__init__()
+        self.deadline = deadline
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.time()
+        self.model.stop_training = now + (now - self.started) > self.deadline
+
+
 class Progress(keras.callbacks.Callback):
     """Epoch, losses and time left: a live bar in a terminal, one line an epoch in a log."""
 

@@ -96,15 +96,13 @@ class StepModel(keras.Model):
                                                               replicas() == 1))  # fmt: skip
         super().compile(optimizer=next(iter(players)), **kwargs)
 
-    def fit(self, x=None, *args, steps_per_dispatch=None, **kwargs):
+    def fit(self, x=None, *args, scanned=False, **kwargs):
         """Keras' `fit`; on TensorFlow it takes `Batches` as a dataset that leaves the step its threads.
 
-        `steps_per_dispatch`: on JAX, that many steps of `Batches` in one call of one compiled loop, the images on the
-        device (a small model's step is shorter than a call from Python); other arguments then are `epochs`,
-        `initial_epoch` and `callbacks`.
+        `scanned`: on JAX, each epoch of `Batches` is one call of a compiled loop (`scan.fit_scanned`).
         """
-        if steps_per_dispatch:
-            return fit_scanned(self, x, steps_per_dispatch=steps_per_dispatch, **kwargs)
+        if scanned:
+            return fit_scanned(self, x, **kwargs)
         if BACKEND == "tensorflow" and isinstance(x, Batches):
             x = x.as_dataset()
         return super().fit(x, *args, **kwargs)

@@ -1,0 +1,168 @@
+"""Runs on a borrowed machine that has JAX, perhaps a GPU, and no network: trained, measured and packed in a given time.
+
+`bash run.sh NAME… --minutes M --out DIR` of a bundle calls this. Each name is a run of the plan, or the beginning of
+several, or NAME@SEED. Runs are dealt out to `workers` processes, the first names first; each trains (an epoch a
+dispatch), is published into DIR/results as `ganvae reproduce` would, and what is there is packed again and again into
+DIR/results-N.tar.xz, so that a machine that is taken away leaves what was finished. `ganvae publish --from` takes it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+from ..errors import CourseError, RunError
+
+PACK_LIMIT = 15_000_000  # bytes an archive
+PACK_EVERY = 45  # seconds
+PUBLISHING = 45  # seconds kept free for the measuring of a run that the deadline ends
+ROLLING = 30  # seconds between rolling checkpoints
+
+
+def main(argv=None) -> int:
+    """The command of `run.sh`."""
+    parser = argparse.ArgumentParser(prog="run.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="+", metavar="NAME", help="a run, the beginning of several, or NAME@SEED")
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop in this time, what is finished packed")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="where results-N.tar.xz and the logs go")
+    parser.add_argument("--runs", type=Path, default=None, help="where checkpoints go; default OUT/runs")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the device")
+    parser.add_argument("--epochs", type=int, default=None, help="epochs of each run; default the run's own")
+    parser.add_argument("--limit", type=int, default=None, help="training images; default all (a rehearsal takes few)")
+    parser.add_argument("--n", type=int, default=None, help="samples measured; default the run's own")
+    parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--deadline", type=float, default=None, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    try:
+        if args.worker is not None:
+            return _worker(args)
+        return _manager(args)
+    except CourseError as error:
+        print(f"run.sh: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def tasks_of(names: list[str]) -> list[tuple[str, list[int]]]:
+    """(run, seeds) for each of the names, in their order; a run named twice is done once.
+
+    Raises:
+      RunError: a name is no run's, nor the beginning of one.
+    """
+    from .reproduce import choose
+
+    tasks: dict[str, list[int]] = {}
+    for name in names:
+        name, _, seed = name.partition("@")
+        if seed and not seed.isdecimal():
+            raise RunError(f"the seed in {name}@{seed} must be a number")
+        for run_name, run in choose(name).items():
+            wanted = [int(seed)] if seed else list(range(run.seeds))
+            tasks[run_name] = [*tasks.get(run_name, []), *(s for s in wanted if s not in tasks.get(run_name, []))]
+    return list(tasks.items())
+
+
+def _manager(args) -> int:
+    """Start the workers, pack what is finished, stop in time."""
+    started = time.time()
+    deadline = started + 60 * args.minutes
+    queue = tasks_of(args.names)
+    args.out.mkdir(parents=True, exist_ok=True)
+    results, logs = args.out / "results", args.out / "logs"
+    logs.mkdir(exist_ok=True)
+    running: dict[subprocess.Popen, str] = {}
+    packed, failed = started, []
+    while queue or running:
+        for process in [p for p in running if p.poll() is not None]:
+            name = running.pop(process)
+            print(f"{time.time() - started:5.0f} s  {name}: {'done' if process.returncode == 0 else 'FAILED'}", flush=True)
+            failed += [name] * (process.returncode != 0)
+        now = time.time()
+        while queue and len(running) < args.workers and now < deadline - PUBLISHING - 30:
+            name, seeds = queue.pop(0)
+            told = [f"--{o}={v}" for o in ("out", "runs", "epochs", "limit", "n") if (v := getattr(args, o)) is not None]
+            command = [sys.executable, "-m", "ganvae_lib.runs.away", name, f"--deadline={deadline - PUBLISHING}",
+                       f"--worker={','.join(map(str, seeds))}", *told]  # fmt: skip
+            with open(logs / f"{name.replace('/', '-')}.log", "w", encoding="utf-8") as log:
+                running[subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)] = name
+        if now - packed > PACK_EVERY:
+            pack(results, args.out)
+            packed = now
+        if now > deadline:
+            for process in running:
+                process.kill()
+            print(f"out of time: {', '.join([*running.values(), *(name for name, _ in queue)])}", flush=True)
+            break
+        if not running and now >= deadline - PUBLISHING - 30:
+            print(f"not begun: {', '.join(name for name, _ in queue)}", flush=True)
+            break
+        time.sleep(0.2)
+    pack(results, args.out)
+    for name in failed:
+        print(f"--- {name}\n{(logs / (name.replace('/', '-') + '.log')).read_text(encoding='utf-8')[-1500:]}", flush=True)
+    return 4 if failed else 0
+
+
+def _worker(args) -> int:
+    """One run, its seeds one after the other in this process: the second finds the first one's programs compiled."""
+    from ..training import BACKEND
+    from .epochs import measure_checkpoints
+    from .plan import RUNS
+    from .reproduce import full_mnist, one
+
+    if BACKEND == "jax":
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", str(args.out / "cache"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    from dataclasses import replace
+
+    run = RUNS[args.names[0]]
+    run = replace(run, n=args.n or run.n)
+    mnist = full_mnist().limit(args.limit)
+    for seed in map(int, args.worker.split(",")):
+        if time.time() > args.deadline:
+            break
+        folder = (args.runs or args.out / "runs") / f"{run.folder}-seed{seed}"
+        target = args.out / "results" / f"{run.folder}-seed{seed}"
+        began = time.time()
+        record = one(
+            run, seed, mnist, folder, target, epochs=args.epochs, scanned=BACKEND == "jax", deadline=args.deadline,
+            checkpoint_seconds=ROLLING,
+        )  # fmt: skip
+        figures = {m.name.removeprefix("MNIST-classifier "): round(m.value, 3) for m in record.metrics[:4]}
+        print(f"{record.name}: {record.epochs_done} epochs, {time.time() - began:.0f} s, {json.dumps(figures)}", flush=True)
+        if "@" not in args.names[0] and run.epochs >= 30:
+            measure_checkpoints(folder, target / "epochs.json", mnist=mnist, n=run.n)
+    return 0
+
+
+def pack(results: Path, out: Path) -> list[Path]:
+    """results/ as out/results-1.tar.xz, …, each below the limit of an archive; whole folders, whole files."""
+    groups, size = [[]], 0
+    for folder in sorted(path.parent for path in results.rglob("record.json")):
+        if not json.loads((folder / "record.json").read_text(encoding="utf-8"))["metrics"]:
+            continue  # being measured now
+        own = sum(path.stat().st_size for path in folder.iterdir())
+        if groups[-1] and size + own > PACK_LIMIT:
+            groups.append([])
+            size = 0
+        groups[-1].append(folder)
+        size += own
+    paths = []
+    for i, group in enumerate(groups, 1):
+        path = out / f"results-{i}.tar.xz"
+        part = path.with_name(path.name + ".part")
+        with tarfile.open(part, "w:xz", preset=1) as archive:
+            for folder in group:
+                archive.add(folder, folder.relative_to(results).as_posix())
+        os.replace(part, path)
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    sys.exit(main())

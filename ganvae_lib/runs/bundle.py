@@ -1,0 +1,89 @@
+"""One archive for a machine without network: the library, the packages that a bare Python with JAX lacks, MNIST.
+
+`make bundle` writes it; unpacked there, `bash run.sh NAME… --minutes M --out DIR` does the rest (`runs.away`).
+"""
+
+import argparse
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from ..errors import RunError
+
+# What the library imports, and what that imports, but for what JAX brings: NumPy, SciPy, ml_dtypes.
+PACKAGES = (
+    "absl-py", "annotated-doc", "annotated-types", "click", "h5py", "keras", "markdown-it-py",
+    "mdurl", "namex", "optree", "packaging", "pydantic", "pydantic-core", "pygments", "rich", "shellingham",
+    "typer", "typing-extensions", "typing-inspection",
+)  # fmt: skip
+PYTHONS = ("3.11", "3.12", "3.13")
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_24_x86_64", "manylinux_2_17_x86_64",
+             "manylinux_2_12_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")  # fmt: skip
+LIMIT = 60_000_000  # bytes
+LIBRARY = Path(__file__).resolve().parents[1]
+
+
+def bundle(to, pythons=PYTHONS, mnist: str | None = None) -> Path:
+    """Write the archive `to` (.tar.gz). `mnist`: a copy of mnist.npz to put in; default GANVAE_MNIST, where it is set.
+
+    Raises:
+      RunError: a package could not be fetched, or the archive would have more than 60 MB.
+    """
+    to = Path(to)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "bundle"
+        shutil.copytree(LIBRARY, root / "ganvae_lib", ignore=shutil.ignore_patterns("__pycache__", "run.sh"))
+        shutil.copy(Path(__file__).with_name("run.sh"), root / "run.sh")
+        for python in pythons:
+            _wheels(root / "wheels" / python, python)
+        mnist = mnist or os.environ.get("GANVAE_MNIST")
+        if mnist:
+            shutil.copy(mnist, root / "mnist.npz")
+        part = to.with_name(to.name + ".part")
+        with tarfile.open(part, "w:gz", compresslevel=1) as archive:
+            archive.add(root, "bundle")
+        if part.stat().st_size > LIMIT:
+            part.unlink()
+            raise RunError(f"the bundle would have more than {LIMIT / 1e6:.0f} MB: leave out some of {', '.join(pythons)}")
+        os.replace(part, to)
+    return to
+
+
+def _wheels(folder: Path, python: str) -> None:
+    """The packages as they are installed here, unpacked for that Python; no installer is needed there."""
+    folder.mkdir(parents=True)
+    versions = [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES if _installed(name)]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder),
+               f"--python-version={python}", "--implementation=cp",
+               *(f"--platform={platform}" for platform in PLATFORMS), *versions]  # fmt: skip
+    told = subprocess.run(command, capture_output=True, text=True)
+    if told.returncode:
+        raise RunError(f"the packages could not be fetched ({told.stderr.strip().splitlines()[-1]}): is there an index?")
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def main(argv=None) -> None:
+    """`python -m ganvae_lib.runs.bundle`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--to", default="dist/ganvae-bundle.tar.gz")
+    parser.add_argument("--python", nargs="*", default=PYTHONS, help="for these versions of Python")
+    args = parser.parse_args(argv)
+    path = bundle(args.to, tuple(args.python))
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
