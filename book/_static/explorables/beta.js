@@ -25,8 +25,8 @@
     dots.set(first.map((r) => [r.R, r.D]));
     more.set(runs.flatMap((r) => r.R.slice(1).map((v, i) => [v, r.D[i + 1]])));
     runs.forEach((r, i) => {
-      const text = plane.add("text", { x: plane.X(r.R[0]) + 8, y: plane.Y(r.D[0]) - 7 });
-      text.textContent = `β = ${runs[i].beta}`;
+      const text = plane.add("text", { x: plane.X(r.R[0]) + (i ? 8 : -4), y: plane.Y(r.D[0]) - 8, "text-anchor": i ? "start" : "end" });
+      text.textContent = `β = ${r.beta}`;
     });
     const key = html("ul", { class: "ex-key" }, html("li", { class: "ex-data" }, html("span", {}, "records, seed 0")),
       html("li", { class: "ex-model" }, html("span", {}, "crosses: another seed")), html("li", { class: "ex-thin" }, html("span", {}, "equal D + βR at this β")));
@@ -34,7 +34,7 @@
     const caption = html("p", { class: "ex-caption" });
     ui.figures.append(plane.node, key, sheet, caption);
     ui.slider("run", "β", { min: 0, max: runs.length - 1, step: 1, value: 2, text: (v) => String(runs[v].beta) });
-    ui.values({ R: ["rate R"], D: ["distortion D"], elbo: ["ELBO"], cost: ["D + βR"], price: ["nats of D a nat, to the next β", (v) => (Number.isNaN(v) ? "–" : say(v))] });
+    ui.values({ R: ["rate R"], D: ["distortion D"], elbo: ["ELBO"], cost: ["D + βR"], price: ["price of a nat", (v) => (Number.isNaN(v) ? "–" : say(v))] });
     const nearest = (x, y) => {
       const far = first.map((r) => Math.hypot(plane.X(r.R) - plane.X(x), plane.Y(r.D) - plane.Y(y)));
       return far.indexOf(Math.min(...far));

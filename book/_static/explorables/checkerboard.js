@@ -40,7 +40,7 @@
     ui.choice("weights", "weights", { flat: "all 1", linear: "falling off from the middle" }, "flat");
     const at = ui.slider("place", "output place", { min: 0, max: 12, step: 1, value: 5, text: (v) => say(v, 0) });
     const whole = (v) => say(v, 0);
-    ui.values({ size: ["output places", whole], here: ["inputs that write it", whole], least: ["least, inside", whole], most: ["most, inside", whole], ripple: ["ripple", (v) => `${say(100 * v, 0)} %`] });
+    ui.values({ size: ["output places", whole], here: ["write this one", whole], least: ["least, inside", whole], most: ["most, inside", whole], ripple: ["ripple", (v) => `${say(100 * v, 0)} %`] });
 
     // The chosen output place: dragged along the row, or moved with the arrow keys.
     const grip = svg("g", { class: "ex-handle ex-model", tabindex: 0, role: "slider", "aria-label": "output place" },

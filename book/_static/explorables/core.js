@@ -52,8 +52,8 @@ globalThis.explorables = (() => {
   }
 
   /** Axes with ranges that may change; lines, marks and handles in the units of the axes. */
-  function chart({ label, width = 360, height = 220, x, y, xlabel = "", ylabel = "", square = false, left = 40 }) {
-    const pad = { left, right: 10, top: 12, bottom: xlabel ? 36 : 22 };
+  function chart({ label, width = 360, height = 220, x, y, xlabel = "", ylabel = "", square = false, left = 40, scale = true }) {
+    const pad = { left, right: 10, top: ylabel ? 22 : 12, bottom: xlabel ? 36 : 22 };
     if (square) height = width - pad.left - pad.right + pad.top + pad.bottom;
     const wide = width - pad.left - pad.right, high = height - pad.top - pad.bottom, id = `explorable-clip-${++count}`;
     const X = (v) => pad.left + ((v - x[0]) / (x[1] - x[0])) * wide;
@@ -67,12 +67,12 @@ globalThis.explorables = (() => {
     function axes() {
       frame.replaceChildren(svg("rect", { x: pad.left, y: pad.top, width: wide, height: high }));
       for (const v of ticks(x)) frame.append(svg("text", { x: X(v), y: pad.top + high + 14, class: "ex-tick-x" }, say(v, decimals(x))));
-      for (const v of ticks(y, high / 40)) {
+      if (scale) for (const v of ticks(y, high / 28)) {
         frame.append(svg("line", { x1: pad.left, x2: pad.left + wide, y1: Y(v), y2: Y(v) }));
-        frame.append(svg("text", { x: pad.left - 5, y: Y(v) + 4, class: "ex-tick-y" }, say(v, decimals(y, high / 40))));
+        frame.append(svg("text", { x: pad.left - 5, y: Y(v) + 4, class: "ex-tick-y" }, say(v, decimals(y, high / 28))));
       }
       if (xlabel) frame.append(svg("text", { x: pad.left + wide / 2, y: height - 5, class: "ex-tick-x" }, xlabel));
-      if (ylabel) frame.append(svg("text", { x: pad.left + 4, y: pad.top + 12 }, ylabel));
+      if (ylabel) frame.append(svg("text", { x: 4, y: 13 }, ylabel));
     }
     const decimals = (range, about) => {
       const t = ticks(range, about);

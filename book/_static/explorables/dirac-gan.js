@@ -36,7 +36,7 @@
   function start(ui) {
     const { say } = globalThis.explorables, { state } = ui, REACH = 3;
     const plane = ui.chart({ label: "The orbit of θ and φ; its start has a handle", square: true, x: [-REACH, REACH], y: [-REACH, REACH], xlabel: "θ, where G is", ylabel: "φ, the slope of D" });
-    const path = plane.line("model-2"), dots = plane.marks("data", 1.6), end = plane.marks("third", 4), home = plane.marks("thin", 3);
+    const path = plane.line("thin"), dots = plane.marks("data", 1.8), end = plane.marks("third", 4), home = plane.marks("thin", 3);
     home.set([[0, 0]]);
     path.set([], []);
     const radius = ui.chart({ label: "Distance from the equilibrium, step by step", height: 150, x: [0, 300], y: [0, 3], xlabel: "step", ylabel: "√(θ² + φ²)" });
@@ -49,7 +49,7 @@
     ui.slider("n", "how many", { min: 20, max: 600, step: 20, value: 100, text: (v) => say(v, 0) });
     ui.slider("theta", "start θ", { min: -REACH, max: REACH, step: 0.05, value: 1 });
     ui.slider("phi", "start φ", { min: -REACH, max: REACH, step: 0.05, value: 0 });
-    ui.values({ first: ["at the start", (v) => say(v, 3)], last: ["at the end", (v) => say(v, 3)], factor: ["a step's factor near 0", (v) => say(v, 4)] });
+    ui.values({ first: ["at the start", (v) => say(v, 3)], last: ["at the end", (v) => say(v, 3)], factor: ["factor near 0", (v) => say(v, 4)] });
     ui.side.append(radius.node);
     const grip = plane.handle("model", "start of the orbit", (x, y) => ui.set({ theta: Math.round(x * 20) / 20, phi: Math.round(y * 20) / 20 }), { step: [0.05, 0.05] });
 
@@ -58,7 +58,7 @@
     ui.task("From 1 or more away, end within 0.01 of the equilibrium.", { done: (v) => v.first >= 1 && v.last < 0.01,
       ask: "Which control did it?", options: ["a smaller step", "steps in turn", "R1"], right: 2,
       why: "Without the penalty no step size and no order gets there within 600 steps; with it the path spirals inwards." });
-    ui.task("The penalty does not always win: with γ at 0.1 or more and steps at once, make a step's factor near 0 greater than 1.", {
+    ui.task("The penalty does not always win: with γ at 0.1 or more and steps at once, make the factor near 0, by which a step multiplies a small distance, greater than 1.", {
       done: (v, s) => s.gamma >= 0.1 - 1e-9 && s.turn === "once" && v.factor > 1 });
 
     return () => {

@@ -64,17 +64,17 @@
     const mine = [plane.line("model"), plane.line("model")];
     const key = html("ul", { class: "ex-key" }, ...[["data", "posterior p(z|x)"], ["model", "q(z|x)"], ["thin", "prior p(z)"]].map(([c, t]) =>
       html("li", { class: `ex-${c}` }, html("span", {}, t))));
-    const top = logEvidence(), nats = ui.chart({ label: "ELBO and gap add up to log p(x)", height: 92, x: [top - 8, top + 1], y: [0, 1], xlabel: "nats", left: 12 });
+    const top = logEvidence(), nats = ui.chart({ label: "ELBO and gap add up to log p(x)", height: 92, x: [top - 8, top + 1], y: [0, 1], xlabel: "nats", left: 12, scale: false });
     const bar = nats.add("rect", { class: "ex-bar ex-model" }), rest = nats.add("rect", { class: "ex-bar ex-gap" });
     nats.line("data").set([top, top], [0, 1]);
     const label = nats.add("text", { y: nats.Y(0.42) }), end = nats.add("text", { y: nats.Y(0.82), x: nats.X(top) - 4, "text-anchor": "end" });
     end.textContent = "log p(x)";
     ui.figures.append(plane.node, key);
     const to = { min: -2.6, max: 2.6, step: 0.01 }, wide = { min: 0.1, max: 2, step: 0.01 };
-    ui.slider("m1", "centre, z₁", { ...to, value: -1 });
-    ui.slider("m2", "centre, z₂", { ...to, value: -0.5 });
-    ui.slider("s1", "first width", { ...wide, value: 0.8 });
-    ui.slider("s2", "second width", { ...wide, value: 0.8 });
+    ui.slider("m1", "centre, z₁", { ...to, value: 0.2 });
+    ui.slider("m2", "centre, z₂", { ...to, value: 0.2 });
+    ui.slider("s1", "first width", { ...wide, value: 0.7 });
+    ui.slider("s2", "second width", { ...wide, value: 0.7 });
     ui.slider("tilt", "tilt", { min: -90, max: 90, step: 1, value: 0, text: (v) => `${say(v, 0)}°` });
     ui.values({ elbo: ["ELBO", (v) => say(v, 3)], gap: ["gap", (v) => say(v, 3)], evidence: ["log p(x)", (v) => say(v, 3)], kl: ["KL to the prior", (v) => say(v, 3)] });
     ui.side.append(nats.node);

@@ -68,7 +68,7 @@
     ui.slider("qm", "centre of q", { ...place, value: 1.5 });
     ui.slider("qs", "width of q", { ...width, value: 1.2 });
     ui.values({ klpq: ["KL(p ‖ q)"], klqp: ["KL(q ‖ p)"], jsd: ["JSD", (v) => say(v, 3)], tv: ["TV", (v) => say(v, 3)],
-      w1: ["W₁"], slope: ["mean of D* under q", (v) => say(v, 3)] });
+      w1: ["W₁"], slope: ["E_q[D*]", (v) => say(v, 3)] });
 
     // A handle stands at its bump's peak: along x it moves the centre, up it makes the bump narrower.
     const round = (v, { min, max }) => Math.min(max, Math.max(min, Math.round(v / 0.05) * 0.05));
@@ -78,7 +78,7 @@
       { step: [0.1, 0.06], shape: which === "p" ? "circle" : "square" });
     const grips = { p: grip("p"), q: grip("q") };
 
-    ui.task("Leave G nothing to follow: bring the mean of D* under q below 0.005, so that the minimax loss is flat.", {
+    ui.task("Leave G nothing to follow: bring E_q[D*], the mean of D* on q's draws, below 0.005, so that the minimax loss is flat.", {
       done: (v) => v.slope < 0.005, ask: "Move q still further away. Which of these goes on growing?", options: ["the JSD", "TV", "W₁"], right: 2,
       why: "The JSD stands at log 2 and TV at 1 wherever nothing overlaps; W₁ charges for distance.",
     });
