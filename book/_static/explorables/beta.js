@@ -52,8 +52,10 @@
     const kinds = Math.log(10), enough = runs.map((r) => r.R[0] >= kinds).lastIndexOf(true);
     ui.task("To name one of ten equally frequent digits takes log 10 ≈ 2.3 nats. Go to the largest β here whose rate is still more than that, then past it, and look at the digits.", {
       done: () => visited.has(enough) && (enough + 1 === runs.length || visited.has(enough + 1)) });
-    ui.task("Between two neighbours a nat of rate should be worth a number of nats of distortion that lies between their β. Find a pair for which it is.", {
-      done: (v, s) => visited.size > 1 && s.run + 1 < runs.length && v.price >= runs[s.run].beta && v.price <= runs[s.run + 1].beta && s.run !== 2 });
+    const priced = first.slice(1).filter((r, i) => price(first[i], r) >= runs[i].beta && price(first[i], r) <= runs[i + 1].beta).length;
+    ui.task("Between two neighbours a nat of rate should be worth a number of nats of distortion that lies between their β. Go through all of them.", {
+      done: () => visited.size === runs.length, ask: "For how many of the five pairs is it so?", options: [0, 1, 2, 3, 4, 5].map(String), right: priced,
+      why: "The theorem speaks of exact minima; trained models need not obey it." });
     const visited = new Set();
 
     return () => {

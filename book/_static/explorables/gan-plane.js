@@ -218,9 +218,9 @@
   }
 
   /** Two players; `step(x, z, options)` is Algorithm 1's round on dSteps batches of n points and as many of noise. */
-  function makeGAN({ latent = 8, hidden = [64, 64], batchNorm = false, random = Math.random, beta1 = 0.5 } = {}) {
+  function makeGAN({ latent = 8, hidden = [64, 64], batchNorm = false, random = Math.random, beta1 = 0.5, beta2 = 0.999 } = {}) {
     const G = network([latent, ...hidden, 2], { batchNorm, random }), D = network([2, ...hidden, 1], { random });
-    const stepG = adam(G, { beta1 }), stepD = adam(D, { beta1 });
+    const stepG = adam(G, { beta1, beta2 }), stepD = adam(D, { beta1, beta2 });
     function step(x, z, { n = 128, loss = "non-saturating", dSteps = 1, gamma = 0, dRate = 1e-3, gRate = 1e-3 } = {}) {
       const { real, fake, generator } = LOSSES[loss];
       let d_loss = 0, points;
