@@ -50,7 +50,9 @@ def main():
                 if script.stem == "core" or script.stem.endswith(".data"):
                     continue
                 chromium.get(page(script.stem, folder).as_uri())
-                alive = WebDriverWait(chromium, 60).until(lambda c: c.find_element("css selector", ".ex-alive .ex-both"))
+                alive = WebDriverWait(chromium, 60).until(
+                    lambda c: c.find_element("css selector", ".ex-alive .ex-both")
+                )
                 image = Image.open(BytesIO(alive.screenshot_as_png)).convert("RGB").quantize(64)
                 image.save(FOLDER / f"{script.stem}.png", optimize=True)
     finally:

@@ -118,25 +118,10 @@ def test_the_page_counts_modes_as_the_ring_does(maths):
         assert (answer["found"], answer["counts"]) == (found, counts.tolist()) and answer["good"] == pytest.approx(good)
 
 
-PACE = """
-const m = explorables.maths("gan-plane"), draws = explorables.generator(1), gan = m.makeGAN({ random: draws.uniform });
-const x = Float64Array.from({ length: 256 }, draws.normal), z = Float64Array.from({ length: 1024 }, draws.normal);
-const times = [];
-for (let i = 0; i < 220; i++) {
-    const start = performance.now();
-    gan.step(x, z, { n: 128 });
-    if (i >= 20) times.push(performance.now() - start);
-}
-return times;
-"""
-
-
-def steps_per_second(chromium, rounds=3):
-    """Steps of the live GAN a second at batch 128, in the calmest of some rounds: to be called on its page."""
-    return 1000 / min(float(np.median(chromium.execute_script(PACE))) for _ in range(rounds))
-
-
 def test_the_live_gan_is_fast(show, chromium):
+    """At batch 128, in the calmest of three rounds."""
+    from bench.explorables import steps_per_second
+
     show("gan-plane")
     assert steps_per_second(chromium) >= 60
 
