@@ -169,6 +169,7 @@ def setup(app):
     app.connect("autodoc-process-docstring", plain_docstrings, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", plain_signatures)
     app.add_directive("explorer", Explorer)
+    app.setup_extension("explorables")
     app.connect("html-page-context", add_explorers)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
