@@ -121,7 +121,8 @@ class Explorer(Directive):
         label = html.escape(" ".join(self.content), quote=True)
         boxes = [self.box(kind, model, label if len(models) == 1 else f"{label} Model: {model}.") for model in models]
         text = boxes[0] if len(boxes) == 1 else f'<div class="explorer-pair">{"".join(boxes)}</div>'
-        return [nodes.raw("", text, format="html")]
+        # Outside the book, where scripts are off for good, `plain_notebooks` points here with the label.
+        return [nodes.raw("", text, format="html", explorer=" ".join(self.content))]
 
     def box(self, kind, model, label):
         """The HTML of one explorer."""
@@ -158,6 +159,7 @@ def add_explorers(app, pagename, templatename, context, doctree):
 def setup(app):
     """Sphinx calls this."""
     app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.setup_extension("plain_notebooks")
     app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it for the extension we leave out
     app.connect("config-inited", set_execution)
     app.connect("config-inited", set_report_numbers, priority=100)  # before MyST reads its settings
