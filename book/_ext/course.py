@@ -15,7 +15,17 @@ from docutils.parsers.rst import Directive, directives
 
 # The package's name has hyphens, so it is found, not imported. MathJax 3.2.2, Apache 2.0.
 MATHJAX = files("sphinx-mathjax-offline") / "static" / "mathjax"
-MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2", "a11y", "sre", "ui"]
+# No menu, which would make each formula a stop of the tab key; what is far from view is set when it comes near.
+MATHJAX_PARTS = [
+    "startup.js",
+    "core.js",
+    "input/tex.js",
+    "input/tex/extensions",
+    "output/chtml.js",
+    "output/chtml/fonts",
+    "a11y/assistive-mml.js",
+    "ui/lazy.js",
+]
 
 
 def set_execution(app, config):
@@ -150,7 +160,7 @@ def add_explorers(app, pagename, templatename, context, doctree):
     """Load the scripts on the pages that have an explorer, and on no other."""
     found = re.findall(r'class="explorer" data-kind="(\w+)" data-model="([\w-]+)"', context.get("body", ""))
     scripts = sorted({script for kind, model in found for script in scripts_of(kind, model)})
-    for script in [f"models/{script}" for script in scripts] + ["explorer.js"] * bool(scripts):
+    for script in [f"models/{script}" for script in scripts] + ["decoder.js", "explorer.js"] * bool(scripts):
         app.add_js_file(script, loading_method="defer", priority=900)
     if scripts:
         app.add_css_file("explorer.css", priority=900)
@@ -158,8 +168,9 @@ def add_explorers(app, pagename, templatename, context, doctree):
 
 def setup(app):
     """Sphinx calls this."""
-    app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.config.mathjax_path = "mathjax/startup.js"
     app.setup_extension("plain_notebooks")
+    app.setup_extension("page_mends")
     app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it for the extension we leave out
     app.connect("config-inited", set_execution)
     app.connect("config-inited", set_report_numbers, priority=100)  # before MyST reads its settings
