@@ -50,12 +50,15 @@ def copy_mathjax(app, exception):
     if exception or app.builder.format != "html":
         return
     target = Path(app.outdir) / "_static" / "mathjax"
-    if target.exists():
+    if (target / MATHJAX_PARTS[0]).exists():
         return
     for part in MATHJAX_PARTS:
         source = Path(str(MATHJAX / part))
         (target / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target / part) if source.is_dir() else shutil.copy(source, target / part)
+        if source.is_dir():
+            shutil.copytree(source, target / part, dirs_exist_ok=True)
+        else:
+            shutil.copy(source, target / part)
 
 
 def list_modules(app, docname, source):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode, depart_HideCellInput, visit_HideCellInput
+from sphinx import addnodes
 
 ICON = re.compile(r'class="[^"]*\bfa[srb]?(?:-solid|-brands|-regular)? (?:[\w-]+ )*?fa-([a-z][a-z0-9-]*)[^"]*"')
 
@@ -103,6 +104,29 @@ def depart_entry(self, node):
     type(self).depart_entry(self, node)
 
 
+# A signature of several lines is a <dl> of <dd> in Sphinx, a list of definitions without a term.
+LINES = [("<dl", '<div class="sig-lines"'), ("</dl>", "</div>"), ("<dd", '<div class="sig-line"'), ("</dd>", "</div>")]
+SIGNATURES = (
+    addnodes.desc_parameterlist,
+    addnodes.desc_type_parameter_list,
+    addnodes.desc_parameter,
+    addnodes.desc_type_parameter,
+    addnodes.desc_optional,
+)
+
+
+def lines_of_signature(method):
+    """The translator's own method, its tags exchanged."""
+
+    def write(self, node):
+        before = len(self.body)
+        getattr(type(self), method)(self, node)
+        for old, new in LINES:
+            self.body[before:] = [part.replace(old, new) for part in self.body[before:]]
+
+    return write
+
+
 def visit_folded_cell(self, node):
     """A folded cell is called what is written on it."""
     before = len(self.body)
@@ -114,6 +138,10 @@ def setup(app):
     """Sphinx calls this."""
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     app.add_node(nodes.entry, override=True, html=(visit_entry, depart_entry))
+    for node in SIGNATURES:
+        name = node.__name__
+        visitors = (lines_of_signature(f"visit_{name}"), lines_of_signature(f"depart_{name}"))
+        app.add_node(node, override=True, html=visitors)
     app.add_node(HideCodeCellNode, override=True, html=(visit_folded_cell, depart_HideCellInput))
     app.add_js_file("course.js", loading_method="defer", priority=800)
     app.connect("html-page-context", point_at_plain_notebooks, priority=900)

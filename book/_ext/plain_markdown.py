@@ -4,6 +4,7 @@
 `plain_notebooks`.
 """
 
+import html
 import re
 
 from docutils import nodes
@@ -223,7 +224,10 @@ class Writer:
         return "---"
 
     def block_raw(self, node):
-        """HTML of the book is left out; an explorer becomes a pointer to its living self."""
+        """HTML of the book is left out; an explorer or explorable becomes a pointer to its living self."""
+        if found := re.search(r'class="explorable".*?aria-label="([^"]*)"', node.astext()):
+            told = escaped(html.unescape(found.group(1)))
+            return quoted(f"**To be moved by hand in [the book]({self.builder.alive(self.docname)}): {told}**")
         if told := node.get("explorer"):
             return quoted(
                 f"**An explorer stands here in the book.** {escaped(told)}\n"

@@ -21,9 +21,22 @@
   }
 
   // What may be wider than the column. It scrolls in its own box, shows that it does, and the keyboard reaches it then.
-  const WIDE = ".bd-article :is(div.math > mjx-container, div.highlight pre, .text_html, .pst-scrollable-table-container)";
+  const WIDE = ["div.math > mjx-container", "mjx-container.long", "div.highlight pre", ".text_html", ".pst-scrollable-table-container"]
+    .map((box) => `.bd-article ${box}`).join();
+
+  /** An inline formula longer than its line gets a box of its own. */
+  function markLong() {
+    for (const formula of document.querySelectorAll(".bd-article mjx-container:not([display='true']):not(.long)")) {
+      const line = formula.closest("p, li, td, th, dd, dt, figcaption, div");
+      const inner = formula.firstElementChild;
+      if (inner && line && line.clientWidth && inner.getBoundingClientRect().width > line.clientWidth) {
+        formula.classList.add("long");
+      }
+    }
+  }
 
   function markWide() {
+    markLong();
     for (const box of document.querySelectorAll(WIDE)) {
       const wide = box.scrollWidth > box.clientWidth + 1;
       if (wide === box.classList.contains("scrolls")) continue;
