@@ -40,7 +40,7 @@ def export(run, to, *, name: str | None = None) -> dict:
       The object that was written to `NAME.js`, its weights and points as base64.
 
     Raises:
-      RunError: the run keeps no weights, or a layer is of a kind that `book/_static/explorer.js` does not know.
+      RunError: the run keeps no weights, or a layer is of a kind that `book/_static/decoder.js` does not know.
     """
     run, to = Path(run), Path(to)
     if not (run / "weights.h5").exists():
