@@ -1,7 +1,7 @@
 """Generators whose layers are modulated, as a page runs them: a conditional GAN's, a style generator's.
 
-As in `export.layers_of`, layers follow one another, each a plain dict, and all weights stand in one float16 array. Beside
-the running value there is a context: the vector `c` that modulations read, or the w of each layer, and the noise.
+As in `export.layers_of`, layers follow one another, each a plain dict, and all weights stand in one float16 array.
+Beside the running value there is a context: the vector `c` that modulations read, or the w of each layer, and noise.
 """
 
 import numpy as np
