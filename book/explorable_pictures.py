@@ -1,6 +1,6 @@
 """Draw the pictures that stand in for the explorables where scripts are off: `python book/explorable_pictures.py`.
 
-Each is what Chromium shows of the explorable as it opens, in the light theme, in a palette of 64 colours.
+Each is what Chromium shows of the explorable as it opens, in the light theme, in a palette of 128 colours.
 """
 
 import shutil
@@ -53,7 +53,7 @@ def main():
                 alive = WebDriverWait(chromium, 60).until(
                     lambda c: c.find_element("css selector", ".ex-alive .ex-both")
                 )
-                image = Image.open(BytesIO(alive.screenshot_as_png)).convert("RGB").quantize(64)
+                image = Image.open(BytesIO(alive.screenshot_as_png)).convert("RGB").quantize(128)
                 image.save(FOLDER / f"{script.stem}.png", optimize=True)
     finally:
         chromium.quit()

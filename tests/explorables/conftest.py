@@ -3,6 +3,7 @@
 No book is needed: each is opened from file:// in a page of its own, with the theme's colours left to their fallbacks.
 """
 
+import os
 import shutil
 
 import pytest
@@ -17,7 +18,10 @@ def chromium(tmp_path_factory):
     browser = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
     driver = shutil.which("chromedriver")
     if not (browser and driver):
-        pytest.skip("the explorables' tests need Chromium and chromedriver")
+        message = "the explorables' tests need Chromium and chromedriver (Debian: apt install chromium chromium-driver)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     flags = """--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync

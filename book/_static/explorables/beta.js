@@ -16,7 +16,7 @@
 
   function start(ui) {
     const { say } = globalThis.explorables, { state, html } = ui, data = globalThis.explorableData.beta, runs = data.runs;
-    const low = Math.min(...runs.flatMap((r) => r.D)) - 6, high = Math.max(...runs.flatMap((r) => r.D)) + 6;
+    const low = Math.min(...runs.flatMap((r) => r.D)) - 6, high = Math.max(...runs.flatMap((r) => r.D)) + 16;
     const span = [0, Math.max(...runs.flatMap((r) => r.R)) * 1.06];
     const plane = ui.chart({ label: "Distortion against rate; the chosen β has a handle", x: span, y: [low, high], height: 250, xlabel: "rate R, nats per image", ylabel: "distortion D, nats" });
     const curve = plane.line("data"), dots = plane.marks("data", 3.5), more = plane.marks("model", 3), tangent = plane.line("thin");

@@ -32,7 +32,7 @@
     const rows = svg("svg", { class: "ex-chart", viewBox: `0 0 ${width} 130`, role: "group", "aria-label": "Along one axis: which inputs write which output places" });
     const lines = svg("g", { "aria-hidden": "true" }), above = svg("g");
     rows.append(lines, above);
-    const square = svg("svg", { class: "ex-chart", viewBox: `0 0 ${width} ${width}`, role: "img", "aria-label": "The output image of an image of ones: the brighter, the larger" });
+    const square = svg("svg", { class: "ex-chart", viewBox: `0 0 ${width} ${width}`, role: "img", "aria-label": "The output image of an image of ones: the stronger the shade, the larger the value" });
     const note = html("p", { class: "ex-caption" }, "Above: inputs, and the output places they write. Below: the output of ones, in two dimensions.");
     ui.figures.append(rows, square, note);
     ui.slider("kernel", "kernel k", { min: 1, max: 8, step: 1, value: 3, text: (v) => say(v, 0) });
@@ -100,7 +100,7 @@
         values: { size: cells, here: count[state.place], least, most, ripple },
         text: `Kernel ${kernel}, stride ${stride}, ${INPUTS} inputs along an axis: ${cells} output places. Place ${state.place} is written by ${count[state.place]} input${count[state.place] === 1 ? "" : "s"}. `
           + `Away from the border ${least === most ? `every place is written by ${least}` : `places are written by ${least} to ${most} inputs in turn`}`
-          + `; with these weights the output ${ripple < 1e-9 ? "is even" : `falls by ${say(100 * ripple, 0)} % from its brightest to its darkest, along one axis`}.`,
+          + `; with these weights the output ${ripple < 1e-9 ? "is even" : `varies: its least value is ${say(100 * ripple, 0)} % below its largest, along one axis`}.`,
       };
     };
   }
