@@ -99,8 +99,8 @@ def test_the_page_trains_as_keras_does(float64, show, chromium, name):
     show("gan-plane")
     found = chromium.execute_script(TRAIN, {"options": GANS[name], "told": told})
     assert np.abs(expected[-1] - expected[0]).max() > 0.02, "something is learnt"
-    np.testing.assert_allclose(found["losses"], expected, atol=1e-6)
-    np.testing.assert_allclose(np.reshape(found["samples"], (-1, 2)), samples, atol=1e-5)
+    np.testing.assert_allclose(found["losses"], expected, atol=1e-9)
+    np.testing.assert_allclose(np.reshape(found["samples"], (-1, 2)), samples, atol=1e-8)
 
 
 def test_the_page_counts_modes_as_the_ring_does(maths):
