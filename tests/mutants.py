@@ -71,7 +71,7 @@ class Sites(ast.NodeVisitor):
 
     def visit_BinOp(self, node):
         self.generic_visit(node)
-        text = any(isinstance(side, (ast.Constant, ast.JoinedStr)) and not isinstance(getattr(side, "value", ""), (int, float))
+        text = any(isinstance(side, ast.JoinedStr) or isinstance(getattr(side, "value", 0), str)
                    for side in (node.left, node.right))  # fmt: skip
         if self.in_function and type(node.op) in SIGNS and not text:
             start = self.place(node.left.end_lineno, node.left.end_col_offset)
@@ -137,9 +137,10 @@ def passes(path, source, tests):
 def run(only=""):
     """Try all mutants; print and count them. → (killed, survived, explained)."""
     sys.path.insert(0, str(ROOT))
-    import ganvae_lib.quiet_keras  # noqa: F401  what is slow to load is loaded once, the library itself in each child
     import scipy.stats  # noqa: F401
     import sklearn.svm  # noqa: F401
+
+    import ganvae_lib.quiet_keras  # noqa: F401  what is slow to load is loaded once, the library itself in each child
 
     for name in [name for name in sys.modules if name.split(".")[0] == "ganvae_lib"]:
         del sys.modules[name]

@@ -33,7 +33,8 @@ def test_errors_value_in_both_ranges():
     assert found["reconstruction BCE"].floor == pytest.approx(grey, rel=1e-6)
     ranges = {r.name: r.pixel_range for r in found.values()}
     assert {name for name, pixel_range in ranges.items() if pixel_range == (-1.0, 1.0)} == {
-        "reconstruction MSE on [−1, 1]", "reconstruction MAE on [−1, 1]"
+        "reconstruction MSE on [−1, 1]",
+        "reconstruction MAE on [−1, 1]",
     }
     assert set(ranges.values()) == {(-1.0, 1.0), (0.0, 1.0)}
     assert all(r.spread == pytest.approx(0, abs=1e-12) for r in found.values())
