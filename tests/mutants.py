@@ -71,8 +71,8 @@ class Sites(ast.NodeVisitor):
 
     def visit_BinOp(self, node):
         self.generic_visit(node)
-        words = (side for side in (node.left, node.right) if isinstance(side, (ast.Constant, ast.JoinedStr)))
-        text = any(not isinstance(getattr(side, "value", ""), (int, float)) for side in words)
+        text = any(isinstance(side, ast.JoinedStr) or isinstance(getattr(side, "value", 0), str)
+                   for side in (node.left, node.right))  # fmt: skip
         if self.in_function and type(node.op) in SIGNS and not text:
             start = self.place(node.left.end_lineno, node.left.end_col_offset)
             end = self.place(node.right.lineno, node.right.col_offset)
