@@ -306,7 +306,7 @@ class MinibatchDiscrimination(layers.Layer):
 
 
 def copy(network, prefix):
-    """The same network, weights and all, not to be trained, its layers called `prefix`_name: state is kept by name."""
+    """The same network, weights and all, not to be trained, its layers called prefix_name: state is kept by name."""
     renamed = lambda layer: type(layer).from_config(layer.get_config() | {"name": f"{prefix}_{layer.name}"})  # noqa: E731
     twin = keras.models.clone_model(network, clone_function=renamed)
     twin.set_weights(network.get_weights())
