@@ -17,10 +17,10 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html notebooks test test-colab lint reproduce bundle bench
+.PHONY: help install book html notebooks notebooks-plain handout answers pdf format test test-colab lint reproduce bundle bench mutants
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv and install the lock and the library (the targets below do it when needed)
 
@@ -42,9 +42,26 @@ html: $(INSTALLED)  ## build the book from the stored outputs
 notebooks: $(INSTALLED)  ## execute every chapter in place and store its outputs
 	$(BIN)/python book/run_notebooks.py
 
+notebooks-plain: $(INSTALLED)  ## write notebooks/: the chapters as Colab and any Jupyter show them
+	$(BIN)/python book/plain.py plain
+
+handout: $(INSTALLED)  ## the same into _build/handout, without solutions, answers and self-check values
+	$(BIN)/python book/plain.py handout
+
+answers: $(INSTALLED)  ## the key to the hand-outs, into _build/answers
+	$(BIN)/python book/plain.py answers
+
+pdf: html  ## each chapter as a PDF for paper, into _build/pdf (needs Chromium)
+	$(BIN)/python book/pdf.py
+
+format: $(INSTALLED)  ## code and chapters in the style that `make lint` asks for; stored outputs stay
+	$(BIN)/ruff format -q --exclude '*.ipynb' .
+	$(BIN)/ruff format -q --line-length 88 chapters book/speed.ipynb
+
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
 	$(PYTEST) tests --ignore tests/book -n $(JOBS) --dist loadscope
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
+	test ! -d notebooks || $(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope
 	$(BOOK) -q
 	$(PYTEST) tests/book
 
@@ -58,9 +75,13 @@ test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versi
 
 lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the book, citations
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --exclude '*.ipynb' .
+	$(BIN)/ruff format --check --line-length 88 chapters book/speed.ipynb
 	$(BIN)/codespell
 	$(BOOK) -q --builder custom --custom-builder dummy
+
+mutants: $(INSTALLED)  ## change the library in small ways, one at a time, and see whether its tests notice (half an hour)
+	nice $(BIN)/python tests/mutants.py
 
 reproduce: $(INSTALLED)  ## the report's full-length runs, into runs/ (hours)
 	$(BIN)/ganvae reproduce
