@@ -170,7 +170,7 @@ def prose(name):
 
 def test_there_are_chapters():
     assert CHAPTERS, "no notebook in chapters/"
-    assert all(re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", name) for name in CHAPTERS), list(CHAPTERS)
+    assert all(re.fullmatch(r"\d\d[a-z]?_[a-z0-9_]+\.ipynb", name) for name in CHAPTERS), list(CHAPTERS)
 
 
 @each_chapter
