@@ -175,7 +175,7 @@ def test_there_are_chapters():
 
 @each_chapter
 def test_the_readme_leads_to_each_chapter_and_to_no_other(name):
-    linked = re.findall(r"/blob/main/chapters/(\w+\.ipynb)", (ROOT / "README.md").read_text())
+    linked = re.findall(r"/blob/main/notebooks/(\w+\.ipynb)", (ROOT / "README.md").read_text())
     assert name in linked and set(linked) <= set(CHAPTERS)
 
 
