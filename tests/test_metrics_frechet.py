@@ -231,3 +231,11 @@ def test_all_images_alike_has_a_right_answer():
     x = np.ones((20, 3))
     assert float(frechet_distance(x, x)) == 0.0
     assert float(frechet_distance(x, 3 * x)) == 12.0
+
+
+def test_large_singular_covariances_have_no_negative_variance():
+    rng = np.random.default_rng(0)
+    low_rank = rng.standard_normal((50, 8)) @ rng.standard_normal((8, 32))
+    covariance = 1e6 * np.cov(low_rank, rowvar=False)
+    a, b = (FeatureStats.from_covariance(50, np.zeros(32), covariance) for _ in "ab")
+    assert abs(frechet_distance(a, b).value) < 1e-5 * np.trace(covariance)

@@ -170,12 +170,12 @@ def prose(name):
 
 def test_there_are_chapters():
     assert CHAPTERS, "no notebook in chapters/"
-    assert all(re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", name) for name in CHAPTERS), list(CHAPTERS)
+    assert all(re.fullmatch(r"\d\d[a-z]?_[a-z0-9_]+\.ipynb", name) for name in CHAPTERS), list(CHAPTERS)
 
 
 @each_chapter
 def test_the_readme_leads_to_each_chapter_and_to_no_other(name):
-    linked = re.findall(r"/blob/main/chapters/(\w+\.ipynb)", (ROOT / "README.md").read_text())
+    linked = re.findall(r"/blob/main/notebooks/(\w+\.ipynb)", (ROOT / "README.md").read_text())
     assert name in linked and set(linked) <= set(CHAPTERS)
 
 

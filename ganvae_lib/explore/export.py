@@ -10,6 +10,7 @@ from ..errors import RunError
 from ..latent import traversal
 from ..runs import load_run, save_images
 from ..runs.results import Result
+from .modulated import modulated_layers
 
 POINTS = 2_000  # test images whose codes a page shows
 POINTS_IN_TRAINING = 1_000  # the same, after each epoch of the training scrubber
@@ -39,7 +40,7 @@ def export(run, to, *, name: str | None = None) -> dict:
       The object that was written to `NAME.js`, its weights and points as base64.
 
     Raises:
-      RunError: the run keeps no weights, or a layer is of a kind that `book/_static/explorer.js` does not know.
+      RunError: the run keeps no weights, or a layer is of a kind that `book/_static/decoder.js` does not know.
     """
     run, to = Path(run), Path(to)
     if not (run / "weights.h5").exists():
@@ -48,17 +49,24 @@ def export(run, to, *, name: str | None = None) -> dict:
         )
     model, record = load_run(run)
     name = name or (record.model if record.variation == "report" else f"{record.model}-{record.variation}")
-    layers, weights = layers_of(model.page_network())
-    if model.page_scale is not None:
-        layers.append({"type": "activation", "of": "tanh", "scale": model.page_scale})  # logits → image
+    if model.page_kind is None:
+        layers, weights = layers_of(model.page_network())
+        if model.page_scale is not None:
+            layers.append({"type": "activation", "of": "tanh", "scale": model.page_scale})  # logits → image
+        program = {"layers": layers, "weights": weights}
+    else:
+        program = modulated_layers(model)
     told = {
         "name": name, "run": record.name, "model": record.model, "variation": record.variation,
-        "epochs": record.epochs_done, "latent_dim": model.latent_dim, "layers": layers, "weights": _base64(weights),
+        "epochs": record.epochs_done, "latent_dim": model.latent_dim, **program, "weights": _base64(program["weights"]),
     }  # fmt: skip
     result = Result(run)
     if model.encode is not None:
         told |= _codes(result)
-    parts = {"encoder": _encoder(model) if model.encode is not None else None, "training": _training(result, told)}
+    parts = {
+        "encoder": _encoder(model) if model.encode is not None else None,
+        "training": None if model.page_kind else _training(result, told),
+    }
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -70,7 +78,12 @@ def export(run, to, *, name: str | None = None) -> dict:
             _write(to, f"{name}.{part}", parts[part])
     origin = np.array(told.get("mean", np.zeros(model.latent_dim)))
     walks = [traversal(origin, axis, np.linspace(-2.5, 2.5, 10)) for axis in range(min(10, model.latent_dim))]
-    save_images(to / f"{name}.png", np.asarray(model.decode(np.concatenate(walks))))
+    walks = np.concatenate(walks)
+    if model.page_kind == "classes":  # each row a z, each column a class
+        drawn = np.random.default_rng(DRAWS_SEED).standard_normal((10, model.latent_dim)).astype("float32")
+        classes = np.eye(10, dtype="float32")
+        walks = np.concatenate([np.repeat(drawn, 10, axis=0), np.tile(classes, (10, 1))], axis=1)
+    save_images(to / f"{name}.png", np.asarray(model.decode(walks)))
     return told
 
 

@@ -53,8 +53,10 @@ class MetricResult(BaseModel):
 
     `spread` is of the kind `spread_kind` names. `n` images were measured, against `n_reference` images of
     `reference`. `floor` is the same metric of real images in the place of the measured ones, at the same `n`;
-    `floor_how` says which real images those were; None means not measured. `better` is the direction of a good
-    model. `extra` holds what belongs to one metric only, such as an extrapolation to infinite N.
+    `floor_how` says which real images those were; None means not measured. It is what independent draws of real images
+    get, and no bound: a distance's bias belongs to the samples too, and samples that are spread more evenly than
+    independent ones can score below it. `better` is the direction of a good model, None where there is none. `extra`
+    holds what belongs to one metric only, such as an extrapolation to infinite N.
 
     Frozen, and strict when read back: an unknown or a missing field is an error. `MetricResult.of` writes None
     for what it is not told.

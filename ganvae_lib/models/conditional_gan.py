@@ -101,6 +101,7 @@ class ConditionalGAN(GAN):
     """
 
     parts: ClassVar = {"generator": generator, "discriminator": discriminator}
+    page_kind = "classes"
 
     def __init__(self, generator=None, discriminator=None, loss="hinge", d_steps=1, average=0.999, orthogonal=0.0,
                  seed=0, name="conditional_gan"):  # fmt: skip
@@ -180,5 +181,5 @@ def orthogonality_gradient(variable):
     axis = 2 if len(variable.shape) == 4 else -1
     kernel = ops.moveaxis(ops.convert_to_tensor(variable), axis, -1)
     w = ops.reshape(kernel, (-1, kernel.shape[-1]))
-    gradient = 4.0 * ops.matmul(w, ops.matmul(ops.transpose(w), w) * (1.0 - ops.eye(w.shape[1])))
+    gradient = 4.0 * ops.matmul(w, ops.matmul(ops.transpose(w), w) * (1.0 - ops.eye(w.shape[1], dtype=w.dtype)))
     return ops.moveaxis(ops.reshape(gradient, kernel.shape), -1, axis)

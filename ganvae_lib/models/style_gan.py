@@ -143,6 +143,7 @@ class StyleGAN(GAN):
     """
 
     parts: ClassVar = {"mapping": mapping, "synthesis": synthesis, "discriminator": discriminator}
+    page_kind = "styles"
 
     def __init__(self, mapping=None, synthesis=None, discriminator=None, mixing=0.9, penalty_weight=1.0, d_steps=1,
                  seed=0, name="style_gan"):  # fmt: skip

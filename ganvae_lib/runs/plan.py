@@ -91,10 +91,10 @@ def _table() -> dict[str, Run]:
             features=("mnist",), invert=False, **COMPACT) for name in FACTORIAL},
         **_beyond("gan", "small-r1+rate-5", keep=("snapshots", "weights", "samples")),
         **_beyond("conditional-vae", "default", "latent-3", keep=("snapshots", "weights")),
-        **_beyond("infogan", "default", "no-information"),
+        **_beyond("infogan", "default", "no-information", "light-continuous"),
         **_beyond("gan", "compact-minibatch", "compact-feature-matching", "compact-historical", "compact-minimax",
-                  "compact-wgan-gp", "compact-wgan-gp-fast", "compact-wgan-clip", "compact-hinge-spectral",
-                  "style-control"),
+                  "compact-wgan-gp", "compact-wgan-gp-fast", "compact-wgan-clip", "compact-hinge-spectral"),
+        **_beyond("gan", "style-control", keep=("snapshots", "weights")),  # its paths are measured in a chapter
         **_beyond("bottleneck-gan", "default", "minimax", "unbounded", "minimax-unbounded"),
         **_beyond("conditional-gan", "default", keep=("snapshots", "weights")),
         **_beyond("conditional-gan", "no-average", "no-skip", "no-spectral", "no-projection", "small-embedding", "bce",

@@ -1,5 +1,6 @@
 """What a run was and what was measured: one JSON a run. Reading validates: an unknown or missing field is an error."""
 
+import hashlib
 import json
 import os
 import platform
@@ -99,6 +100,12 @@ class Record(_Strict):
     def metric(self, name: str) -> MetricResult | None:
         """The metric of that name, or None where it was not measured."""
         return next((m for m in self.metrics if m.name == name), None)
+
+    @property
+    def identity(self) -> str:
+        """What makes this run that run: its name, batch size, arithmetic, data and configuration, as one word more."""
+        told = json.dumps([self.configuration, self.batch_size, self.precision, self.data.sha256, self.data.n_train])
+        return f"{self.name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     @property
     def name(self) -> str:

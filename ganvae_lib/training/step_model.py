@@ -31,6 +31,7 @@ class StepModel(keras.Model):
 
     parts: ClassVar = {}  # attribute → the function that builds the network, its arguments those of a variation
     page_part = "generator"  # the part that a page runs: from z, or what `prior` draws, to an image
+    page_kind = None  # how a page runs that part: None, its layers one after another; else `explore.modulated`
     page_scale = None  # a page's network gives logits a, the image is tanh(scale · a); None: it gives the image
     classes = 0  # how many numbers at the end of what `prior` draws are a one-hot class
     encode = None  # a method (x) → (mu, log_var), each (N, d), where there is a way from an image to a code
