@@ -1,5 +1,6 @@
 """The scoreboard reads records alone and says what is not there."""
 
+import numpy as np
 import pytest
 from test_record import make
 
@@ -138,6 +139,35 @@ def test_a_missing_folder_is_answered(tmp_path):
 
 def test_a_missing_result_is_none(tmp_path):
     assert find("nothing", tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "epoch,loss\n1,x\n", "epoch,loss\n1\n", "epoch\n1\n\0"])
+def test_a_damaged_history_is_answered(tmp_path, text):
+    put(tmp_path, "a")
+    (tmp_path / "a" / "history.csv").write_text(text)
+    with pytest.raises(RunError, match="history.csv is no history"):
+        assert find("a", tmp_path).history
+
+
+def test_a_byte_order_mark_in_a_history_is_passed_over(tmp_path):
+    put(tmp_path, "a")
+    (tmp_path / "a" / "history.csv").write_text("epoch,loss\n1,2.5\n", encoding="utf-8-sig")
+    assert find("a", tmp_path).history == {"epoch": [1.0], "loss": [2.5]}
+
+
+def test_damaged_arrays_are_answered(tmp_path):
+    put(tmp_path, "a")
+    path = tmp_path / "a" / "samples.npz"
+    np.savez_compressed(path, x=np.random.default_rng(0).integers(0, 256, (9, 28, 28), "uint8"))
+    whole = path.read_bytes()
+    for cut in (0, 10, len(whole) // 2, len(whole) - 5):
+        for name in ("samples", "snapshots"):
+            (tmp_path / "a" / f"{name}.npz").write_bytes(whole[:cut])
+            with pytest.raises(RunError, match=f"{name}.npz cannot be read"):
+                getattr(find("a", tmp_path), name)
+    np.savez(path, y=[1])
+    with pytest.raises(RunError, match="samples.npz lacks x"):
+        assert find("a", tmp_path).samples is None
 
 
 def test_spread():
