@@ -1,4 +1,4 @@
-"""The chapters' quizzes as a question bank in GIFT, which Moodle and others import: `python book/questions.py [FOLDER]`.
+"""The chapters' quizzes as a question bank in GIFT, which Moodle imports: `python book/questions.py [FOLDER]`.
 
 Each question of a quiz becomes an essay question: the answer stands in the feedback, and a person marks it. One file a
 chapter, in _build/questions unless another folder is named; formulas are written for MathJax.
