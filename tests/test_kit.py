@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book"))
 
 import check_notebooks  # noqa: E402
+import hours  # noqa: E402
 import questions  # noqa: E402
 
 SETTINGS = [
@@ -212,3 +213,26 @@ def test_formulas_and_marks_survive():
     assert questions.without_roles("By {eq}`eq-x` so {cite:p}`a2000`. {eq}`y` too, {doc}`A page <p>`.") == (
         "By the chapter's equation so. The chapter's equation too, A page."
     )
+
+
+# Teaching with this course
+
+
+def test_the_page_s_chapters_exist():
+    named = set(re.findall(r"\{doc\}`/(\S+?)`", hours.PAGE.read_text(encoding="utf-8")))
+    assert len(named) > 10
+    assert [name for name in named if not any((ROOT / f"{name}{kind}").exists() for kind in (".md", ".ipynb"))] == []
+
+
+def test_the_table_of_hours_is_that_of_the_chapters():
+    page = hours.PAGE.read_text(encoding="utf-8")
+    assert hours.with_table(page) == page, "run `python book/hours.py`"
+
+
+def test_hours_of_exercises_are_read_from_their_heads():
+    text = (
+        "````{exercise} A (an hour)\n:label: a\n````\n```{exercise} B\n:label: b\n(Up to an hour.) Go.\n```\n"
+        "```{exercise} C\n:label: c\nGo.\n```\n```{exercise} D (half an hour)\n:label: d\n```"
+    )
+    assert hours.exercise_minutes(text) == (4, 60 + 60 + 10 + 30)
+    assert [hours.hours(m) for m in (1, 15, 16, 60)] == ["0.25", "0.25", "0.5", "1"]
