@@ -1,6 +1,6 @@
 """Write the table of hours and dependencies into book/teaching.md, from the chapters: `python book/hours.py`.
 
-Reading is counted at a slow pace, derivations followed with a pencil; an exercise is ten minutes unless it names its time.
+Reading is counted at a slow pace, derivations followed with a pencil; an exercise is ten minutes unless it says more.
 A chapter leans on those before it that its text links to. Order and choice of the chapters are those of _toc.yml.
 """
 
