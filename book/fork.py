@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = re.compile(r"https://github\.com/([A-Za-z0-9][A-Za-z0-9-]*)/([A-Za-z0-9_.-]+)")
 KINDS = {".bib", ".cff", ".css", ".ipynb", ".js", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml", ""}
-SKIP = {"_build", "runs", "dist", "build", "results", "__pycache__", "node_modules"}
+SKIP = {"_build", "runs", "dist", "build", "results"}  # at the root: ganvae_lib has a folder runs, too
 HIDDEN = {".ci", ".devcontainer", ".github", ".pre-commit-config.yaml"}
 
 
@@ -22,7 +22,10 @@ def text_files(root):
         folders[:] = sorted(
             name
             for name in folders
-            if name not in SKIP and not name.endswith(".egg-info") and (name[0] != "." or name in HIDDEN)
+            if not (name in SKIP and Path(folder) == root)
+            and name != "__pycache__"
+            and not name.endswith(".egg-info")
+            and (name[0] != "." or name in HIDDEN)
         )
         for name in sorted(names):
             if (name[0] != "." or name in HIDDEN) and Path(name).suffix in KINDS:
