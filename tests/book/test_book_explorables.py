@@ -13,7 +13,7 @@ WHERE = {
     "gan-plane": "05_gan_failures",
     "posterior": "06_elbo",
     "beta": "08_vae_failures",
-    "metrics": "09_metrics",
+    "metrics": "09b_coverage",
 }
 
 
