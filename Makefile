@@ -5,6 +5,7 @@ OK_PYTHON = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c '$(OK_PYTHON)' 2>/dev/null && echo $(p))))
 VENV ?= .venv
 JOBS ?= 2
+PORT ?= 8000
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -17,10 +18,10 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html notebooks test test-colab lint reproduce bundle bench
+.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-colab lint fork reproduce bundle bench mutants
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## create .venv and install the lock and the library (the targets below do it when needed)
 
@@ -39,12 +40,36 @@ html: $(INSTALLED)  ## build the book from the stored outputs
 	$(BOOK) -q
 	@echo "The book: _build/html/book/intro.html"
 
+serve: html  ## build the book and serve it on this machine until Ctrl-C (another port: PORT=9000)
+	@echo "The book: http://localhost:$(PORT)/book/intro.html"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
 notebooks: $(INSTALLED)  ## execute every chapter in place and store its outputs
 	$(BIN)/python book/run_notebooks.py
+
+notebooks-plain: $(INSTALLED)  ## write notebooks/: the chapters as Colab and any Jupyter show them
+	$(BIN)/python book/plain.py plain
+
+handout: $(INSTALLED)  ## the same into _build/handout, without solutions, answers and self-check values
+	$(BIN)/python book/plain.py handout
+
+answers: $(INSTALLED)  ## the key to the hand-outs, into _build/answers
+	$(BIN)/python book/plain.py answers
+
+questions: $(INSTALLED)  ## the chapters' quizzes as a question bank (GIFT, for Moodle and others), into _build/questions
+	$(BIN)/python book/questions.py
+
+pdf: html  ## each chapter as a PDF for paper, into _build/pdf (needs Chromium)
+	$(BIN)/python book/pdf.py
+
+format: $(INSTALLED)  ## code and chapters in the style that `make lint` asks for; stored outputs stay
+	$(BIN)/ruff format -q --exclude '*.ipynb' .
+	$(BIN)/ruff format -q --line-length 88 chapters book/speed.ipynb
 
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
 	$(PYTEST) tests --ignore tests/book -n $(JOBS) --dist loadscope
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
+	test ! -d notebooks || $(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope
 	$(BOOK) -q
 	$(PYTEST) tests/book
 
@@ -58,9 +83,17 @@ test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versi
 
 lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the book, citations
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --exclude '*.ipynb' .
+	$(BIN)/ruff format --check --line-length 88 chapters book/speed.ipynb
 	$(BIN)/codespell
+	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: the workflows are not checked"; fi
 	$(BOOK) -q --builder custom --custom-builder dummy
+
+mutants: $(INSTALLED)  ## change the library in small ways, one at a time, and see whether its tests notice (half an hour)
+	nice $(BIN)/python tests/mutants.py
+
+fork:  ## set the repository's address everywhere: make fork URL=https://github.com/OWNER/NAME
+	@$(PYTHON) book/fork.py "$(URL)"
 
 reproduce: $(INSTALLED)  ## the report's full-length runs, into runs/ (hours)
 	$(BIN)/ganvae reproduce

@@ -31,7 +31,8 @@ def slerp(a, b, n: int) -> np.ndarray:
     shorter than any draw, the middle of the arc is not. Equal directions give the straight line; opposite ones have
     no shortest arc, and are an error.
 
-    Source: Shoemake (1985); White (2016), arXiv:1609.04468.
+    Source: Shoemake (1985), for vectors of length 1, and White (2016), arXiv:1609.04468. That the lengths go evenly too
+    is ours.
     """
     a, b = _vectors(a, b)
     lengths = np.linalg.norm(a), np.linalg.norm(b)
@@ -120,7 +121,7 @@ def invert(
       seed: of the starting points.
       progress: called with ('inversion', steps done, steps).
 
-    Source: Creswell & Bharath (2019), arXiv:1611.05644.
+    Source: Creswell & Bharath (2019), arXiv:1802.05701.
     """
     from .quiet_keras import keras, ops
     from .training import compiled, value_and_gradient

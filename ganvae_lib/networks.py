@@ -265,7 +265,8 @@ class Flat(layers.Wrapper):
     """A layer applied to each image's units as one vector: layer normalisation over channels and pixels."""
 
     def build(self, input_shape):
-        self.layer.build((input_shape[0], math.prod(input_shape[1:])))
+        if not self.layer.built:
+            self.layer.build((input_shape[0], math.prod(input_shape[1:])))
         self.built = True
 
     def call(self, x):
@@ -286,6 +287,9 @@ class MinibatchDiscrimination(layers.Layer):
             raise CourseError(f"minibatch = (B, C) must be two numbers of 1 or more; got ({kernels}, {dimensions})")
         self.kernels, self.dimensions = kernels, dimensions
 
+    def get_config(self):
+        return super().get_config() | {"kernels": self.kernels, "dimensions": self.dimensions}
+
     def build(self, input_shape):
         shape = (input_shape[-1], self.kernels * self.dimensions)
         self.t = self.add_weight(shape=shape, initializer=keras.initializers.RandomNormal(0.0, 1.0), name="t")
@@ -302,7 +306,7 @@ class MinibatchDiscrimination(layers.Layer):
 
 
 def copy(network, prefix):
-    """The same network, weights and all, not to be trained, its layers called `prefix`_name: state is kept by name."""
+    """The same network, weights and all, not to be trained, its layers called prefix_name: state is kept by name."""
     renamed = lambda layer: type(layer).from_config(layer.get_config() | {"name": f"{prefix}_{layer.name}"})  # noqa: E731
     twin = keras.models.clone_model(network, clone_function=renamed)
     twin.set_weights(network.get_weights())

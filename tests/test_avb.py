@@ -24,8 +24,8 @@ def tiny_decoder():
 def gaussian_encoder(r_mu=R_MU, r_log_var=R_LOG_VAR):
     """Z ~ N(MU, e^LOG_VAR) whatever x is; it names the moments of r."""
     x, eps = keras.Input((28, 28, 1)), keras.Input((D,))
-    z = MU + np.exp(LOG_VAR / 2) * eps
-    return keras.Model([x, eps], (z, 0 * z + r_mu, 0 * z + r_log_var))
+    z = eps * np.exp(LOG_VAR / 2) + MU
+    return keras.Model([x, eps], (z, z * 0.0 + r_mu, z * 0.0 + r_log_var))
 
 
 def quadratic_discriminator():

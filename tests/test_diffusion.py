@@ -61,7 +61,7 @@ def test_the_bound_on_fair_coins_is_784_ln_2():
     log_frequency = np.full(256, -1e6)
     log_frequency[[0, 255]] = np.log(0.5)
     total = sum(model.elbo_terms(x, log_frequency, levels=4_000, draws=20).values()).mean()
-    assert total == pytest.approx(-PIXELS * np.log(2.0), rel=0.01)
+    assert total == pytest.approx(-PIXELS * np.log(2.0), rel=0.02)
     worse = known(lambda z, a, s: 0.9 * ops.tanh(a * z / s**2))
     assert sum(worse.elbo_terms(x, log_frequency, levels=1_000, draws=20).values()).mean() < 1.1 * total
 
@@ -81,7 +81,7 @@ def test_without_further_noise_a_gaussians_images_are_its_noise_scaled():
     images = ops.convert_to_numpy(gaussian(sampling_steps=100).decode(z)).reshape(2, -1)
     # The flow takes z to z · sd(z_0), the last step to x̂(z_0): C z, but for what is left of noise in z_0.
     expected = C * z / np.sqrt(1.0 + np.exp(-6.0) / C**2)
-    np.testing.assert_allclose(images, expected, atol=0.01)
+    np.testing.assert_allclose(images, expected, atol=0.02)
     assert np.abs(images - 0.9 * expected).mean() > 0.01
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FILES = (
     "test_losses.py", "test_gan.py", "test_vae.py", "test_training.py", "test_latent.py", "test_conditional_vae.py",
     "test_infogan.py", "test_bottleneck_gan.py", "test_diffusion.py", "test_avb.py", "test_discogan.py",
-    "test_conditional_gan.py", "test_style_gan.py",
+    "test_conditional_gan.py", "test_style_gan.py", "test_stateful.py",
 )  # fmt: skip
 
 WITHOUT_TENSORFLOW = """

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from ganvae_lib.metrics import MetricError, memorisation_metrics, nearest_neighbours
 from ganvae_lib.metrics import memorisation as module
@@ -109,3 +110,18 @@ def test_neighbours_invalid_input():
             nearest_neighbours(draw(3), draw(5), k)
     with pytest.raises(MetricError, match="too large for float32"):
         nearest_neighbours(draw(3) * 1e60, draw(5))
+
+
+def test_the_copying_score_and_authenticity_by_hand():
+    """Mann and Whitney's U less its mean, over its deviation; a share with its binomial error."""
+    rng = np.random.default_rng(0)
+    train, samples, fresh = rng.normal(size=(40, 3)), 0.9 * rng.normal(size=(15, 3)), rng.normal(size=(9, 3))
+    ratio, score, authenticity = memorisation_metrics(samples, train, fresh)
+    t, u = (np.linalg.norm(v[:, None] - train, axis=-1) for v in (samples, fresh))
+    statistic = stats.mannwhitneyu(t.min(axis=1), u.min(axis=1)).statistic
+    assert score.value == pytest.approx((statistic - 15 * 9 / 2) / np.sqrt(15 * 9 * 25 / 12), rel=1e-12)
+    apart = np.linalg.norm(train[:, None] - train, axis=-1) + np.diag(np.full(40, np.inf))
+    rate = np.mean(t.min(axis=1) > apart.min(axis=1)[t.argmin(axis=1)])
+    assert 0 < rate < 1 and authenticity.value == pytest.approx(rate)
+    assert authenticity.spread == pytest.approx(np.sqrt(rate * (1 - rate) / 15)) and authenticity.better is None
+    assert ratio.value == pytest.approx(np.median(t.min(axis=1)) / np.median(u.min(axis=1)))

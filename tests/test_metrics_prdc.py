@@ -106,3 +106,13 @@ def test_smallest_value(width, k):
 def test_invalid_input(a, b, k, message):
     with pytest.raises(MetricError, match=message):
         precision_recall_density_coverage(a, b, k)
+
+
+def test_density_rewards_concentration_and_has_no_better_direction():
+    rng = np.random.default_rng(0)
+    real = rng.standard_normal((400, 8))
+    typical = real[np.argmin((real**2).sum(axis=1))]
+    one = typical + 1e-6 * rng.standard_normal((400, 8))  # one image, again and again
+    precision, recall, density, coverage = precision_recall_density_coverage(one, real)
+    assert density.value > 3 and precision.value == 1 and recall.value < 0.01 and coverage.value < 0.2
+    assert density.better is None and {precision.better, recall.better, coverage.better} == {"higher"}

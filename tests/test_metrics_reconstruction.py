@@ -31,7 +31,12 @@ def test_errors_value_in_both_ranges():
     assert found["reconstruction BCE, summed"].value == pytest.approx(784 * bce, rel=1e-6)
     grey = -t * np.log(t) - (1 - t) * np.log(1 - t)
     assert found["reconstruction BCE"].floor == pytest.approx(grey, rel=1e-6)
-    assert found["reconstruction MSE on [0, 1]"].pixel_range == (0.0, 1.0)
+    ranges = {r.name: r.pixel_range for r in found.values()}
+    assert {name for name, pixel_range in ranges.items() if pixel_range == (-1.0, 1.0)} == {
+        "reconstruction MSE on [−1, 1]",
+        "reconstruction MAE on [−1, 1]",
+    }
+    assert set(ranges.values()) == {(-1.0, 1.0), (0.0, 1.0)}
     assert all(r.spread == pytest.approx(0, abs=1e-12) for r in found.values())
     assert all(r.extra["z"] == "mean" and r.n == 3 for r in found.values())
 
@@ -181,3 +186,11 @@ def test_invalid_input(change, message):
 
 def test_one_image_has_no_standard_error():
     assert all(r.spread is None for r in reconstruction_metrics(images(1), images(1, 1)))
+
+
+def test_the_bias_estimate_is_that_of_the_effective_number_of_draws():
+    log_w = np.log(np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 4.0]]))
+    effective = np.array([6**2 / 14, 6**2 / 18])
+    result = importance_weighted_bound(log_w)
+    assert result.extra["bias_estimate"] == pytest.approx(np.mean(-0.5 * (1 / effective - 1 / 3)), rel=1e-12)
+    assert result.value == pytest.approx(np.log(2)) and result.extra["k"] == 3

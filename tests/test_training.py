@@ -186,7 +186,7 @@ def test_a_cut_file_is_answered_with_the_mend(tmp_path, keep):
     path = tmp_path / "c.h5"
     training.save_arrays(path, {"a": np.arange(5000.0)}, {})
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
-    with pytest.raises(RunError, match=r"damaged.*delete it; resuming takes up the newest whole checkpoint"):
+    with pytest.raises(RunError, match=r"damaged.*delete it, and resume from what the folder holds besides"):
         training.load_arrays(path)
 
 
@@ -237,3 +237,26 @@ def test_progress_prints_a_line_an_epoch_with_the_time_left(capsys):
     vae.fit(X, batch_size=5, epochs=2, verbose=0, callbacks=[training.Progress(2)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and lines[0].startswith("epoch 1/2") and "loss" in lines[0] and "min left" in lines[0]
+
+
+def test_a_changed_bit_anywhere_in_a_checkpoint_is_seen(tmp_path):
+    """Every byte of the numbers and of what is said of them; bytes of HDF5's layout that nothing reads are free."""
+    path = tmp_path / "c.h5"
+    values = np.random.default_rng(0).standard_normal((40, 5))
+    training.save_arrays(path, {"a": values, "b/c": np.float32(3.5)}, {"epoch": 7})
+    whole, rng = path.read_bytes(), np.random.default_rng(1)
+    for at in rng.choice(len(whole), 300, replace=False):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        try:
+            arrays, meta = training.load_arrays(path)
+        except RunError:
+            continue
+        assert np.array_equal(arrays["a"], values) and arrays["b/c"] == np.float32(3.5) and meta == {"epoch": 7}
+
+
+def test_the_newest_checkpoint_goes_by_number(tmp_path):
+    for epoch in (90, 990, 1010):
+        (tmp_path / f"epoch-{epoch:03d}.h5").touch()
+    assert training.newest_checkpoint(tmp_path).name == "epoch-1010.h5"

@@ -15,7 +15,17 @@ from docutils.parsers.rst import Directive, directives
 
 # The package's name has hyphens, so it is found, not imported. MathJax 3.2.2, Apache 2.0.
 MATHJAX = files("sphinx-mathjax-offline") / "static" / "mathjax"
-MATHJAX_PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2", "a11y", "sre", "ui"]
+# No menu, which would make each formula a stop of the tab key; what is far from view is set when it comes near.
+MATHJAX_PARTS = [
+    "startup.js",
+    "core.js",
+    "input/tex.js",
+    "input/tex/extensions",
+    "output/chtml.js",
+    "output/chtml/fonts",
+    "a11y/assistive-mml.js",
+    "ui/lazy.js",
+]
 
 
 def set_execution(app, config):
@@ -40,12 +50,15 @@ def copy_mathjax(app, exception):
     if exception or app.builder.format != "html":
         return
     target = Path(app.outdir) / "_static" / "mathjax"
-    if target.exists():
+    if (target / MATHJAX_PARTS[0]).exists():
         return
     for part in MATHJAX_PARTS:
         source = Path(str(MATHJAX / part))
         (target / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target / part) if source.is_dir() else shutil.copy(source, target / part)
+        if source.is_dir():
+            shutil.copytree(source, target / part, dirs_exist_ok=True)
+        else:
+            shutil.copy(source, target / part)
 
 
 def list_modules(app, docname, source):
@@ -124,7 +137,8 @@ class Explorer(Directive):
         label = html.escape(" ".join(self.content), quote=True)
         boxes = [self.box(kind, model, label if len(models) == 1 else f"{label} Model: {model}.") for model in models]
         text = boxes[0] if len(boxes) == 1 else f'<div class="explorer-pair">{"".join(boxes)}</div>'
-        return [nodes.raw("", text, format="html")]
+        # Outside the book, where scripts are off for good, `plain_notebooks` points here with the label.
+        return [nodes.raw("", text, format="html", explorer=" ".join(self.content))]
 
     def box(self, kind, model, label):
         """The HTML of one explorer."""
@@ -152,7 +166,8 @@ def add_explorers(app, pagename, templatename, context, doctree):
     """Load the scripts on the pages that have an explorer, and on no other."""
     found = re.findall(r'class="explorer" data-kind="(\w+)" data-model="([\w-]+)"', context.get("body", ""))
     scripts = sorted({script for kind, model in found for script in scripts_of(kind, model)})
-    code = ["explorer.js"] * bool(scripts) + ["modulated.js"] * any(kind in MODULATED for kind, _ in found)
+    code = ["decoder.js", "explorer.js"] * bool(scripts)
+    code += ["modulated.js"] * any(kind in MODULATED for kind, _ in found)
     for script in [f"models/{script}" for script in scripts] + code:
         app.add_js_file(script, loading_method="defer", priority=900)
     if scripts:
@@ -161,7 +176,9 @@ def add_explorers(app, pagename, templatename, context, doctree):
 
 def setup(app):
     """Sphinx calls this."""
-    app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.config.mathjax_path = "mathjax/startup.js"
+    app.setup_extension("plain_notebooks")
+    app.setup_extension("page_mends")
     app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it for the extension we leave out
     app.connect("config-inited", set_execution)
     app.connect("config-inited", set_report_numbers, priority=100)  # before MyST reads its settings
@@ -169,6 +186,7 @@ def setup(app):
     app.connect("autodoc-process-docstring", plain_docstrings, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", plain_signatures)
     app.add_directive("explorer", Explorer)
+    app.setup_extension("explorables")
     app.connect("html-page-context", add_explorers)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,10 +15,12 @@ MODE_SHARE = 0.01  # a class with a smaller share of the samples is lost: a tent
 def class_metrics(
     logits: Any, reference_logits: Any = None, *, network: Any = None, reference: str | None = None
 ) -> list[MetricResult]:
-    """Mode collapse in two figures, from the class the classifier gives each sample (argmax of its logits).
+    """Lost digits in two figures, from the class the classifier gives each sample (argmax of its logits).
 
         class entropy = −Σ_c p_c log p_c,  p_c = share of samples of class c      nats; log 10 = 2.303 for equal shares
         digit modes   = #{c: p_c ≥ 0.01}
+
+    They see which digits come, not how many pictures of each: ten pictures again and again have log 10 and 10.
 
     Args:
       logits: (N, k) of the samples.

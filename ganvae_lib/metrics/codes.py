@@ -152,12 +152,12 @@ def correlation_metric(quantity: str, codes: Any, values: Any, **known: Any) -> 
                            spread_kind="standard error", extra=extra, **known)  # fmt: skip
 
 
-def _shares(table: Any) -> tuple[np.ndarray, int]:
+def _shares(table: Any) -> tuple[np.ndarray, float]:
     table = np.asarray(table, dtype=float)
     n = table.sum()
     if table.ndim != 2 or not np.isfinite(n) or n <= 0 or table.min() < 0:
         raise MetricError(f"a table of counts (K, D) with at least one sample is needed, not {table.shape}")
-    return table / n, int(n)
+    return table / n, float(n)
 
 
 def _share_error(share: float, n: int) -> float:

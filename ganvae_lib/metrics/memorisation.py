@@ -74,7 +74,8 @@ def memorisation_metrics(
         authenticity   = share of samples s whose nearest training image t has another training image nearer to it
                          than s is       about ½ or more for fresh images, 0 for copies
 
-    Far-off samples also score high: read it beside a distance between distributions.
+    Far-off samples also score high, noise in all three: none is 'higher is better', and each is to be read beside a
+    distance between distributions.
 
     Args:
       samples: Features (N, d) of the samples, or images.
@@ -125,7 +126,6 @@ def memorisation_metrics(
             "authenticity",
             rate,
             n,
-            better="higher",
             spread=float(np.sqrt(rate * (1 - rate) / n)),
             spread_kind="standard error",
             floor=float(np.mean(t_fresh > gap[n:])),

@@ -23,8 +23,14 @@ def precision_recall_density_coverage(
 
         precision = share of a inside the ball of any b          realism; one far-off b with a huge ball spoils it
         recall    = share of b inside the ball of any a          diversity
-        density   = mean over a of (balls of b it lies in) / k   realism; 1 for equal distributions, may exceed 1
+        density   = mean over a of (balls of b it lies in) / k   1 for equal distributions, but no 'higher is better'
         coverage  = share of b with any a in its ball            diversity; 1 − 2⁻ᵏ or so for equal distributions
+
+    Density rewards concentration: samples crowded where real images are dense lie in many balls. One typical image
+    repeated has a density of several and recall 0, so a density above 1 is a warning, and `better` is None for it.
+
+    Two departures from the authors' code: they take precision and recall with k = 3 and balls with their rim; here one
+    k serves all four, and a sample on the rim is outside.
 
     Distances are taken in float64, in blocks: memory grows with N + M, time with (N + M)².
 
@@ -64,8 +70,11 @@ def precision_recall_density_coverage(
         "density": np.mean(in_b) / k,
         "coverage": np.mean(nearest < radius_b),
     }
-    known = {"network": network, "n_reference": len(b), "reference": reference, "better": "higher"}
-    return [MetricResult.of(name, float(v), len(a), extra={"k": k}, **known) for name, v in values.items()]
+    known = {"network": network, "n_reference": len(b), "reference": reference, "extra": {"k": k}}
+    return [
+        MetricResult.of(name, float(v), len(a), better=None if name == "density" else "higher", **known)
+        for name, v in values.items()
+    ]
 
 
 def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:

@@ -53,8 +53,10 @@ class MetricResult(BaseModel):
 
     `spread` is of the kind `spread_kind` names. `n` images were measured, against `n_reference` images of
     `reference`. `floor` is the same metric of real images in the place of the measured ones, at the same `n`;
-    `floor_how` says which real images those were; None means not measured. `better` is the direction of a good
-    model. `extra` holds what belongs to one metric only, such as an extrapolation to infinite N.
+    `floor_how` says which real images those were; None means not measured. It is what independent draws of real images
+    get, and no bound: a distance's bias belongs to the samples too, and samples that are spread more evenly than
+    independent ones can score below it. `better` is the direction of a good model, None where there is none. `extra`
+    holds what belongs to one metric only, such as an extrapolation to infinite N.
 
     Frozen, and strict when read back: an unknown or a missing field is an error. `MetricResult.of` writes None
     for what it is not told.
@@ -152,7 +154,10 @@ def checked_features(features: Any, what: str = "features", dim: int | None = No
     Raises:
       MetricError: Not two axes, not numbers, empty, of another d than `dim`, or NaN or infinity somewhere.
     """
-    x = np.asarray(features)
+    try:
+        x = np.asarray(features)
+    except ValueError:
+        raise MetricError(f"{what} must have shape (N, d); these are lists of unequal lengths") from None
     if x.ndim != 2 or 0 in x.shape:
         raise MetricError(f"{what} must have shape (N, d) with N ≥ 1 and d ≥ 1, not {x.shape}")
     if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:

@@ -40,7 +40,7 @@ class BottleneckGAN(GAN):
       generator, discriminator: networks; the discriminator is `bottleneck_discriminator(…)`.
       loss: 'non-saturating' or 'minimax', the generator's.
       information: I_c, in nats. With a large one β stays at 0: the same network and noise without a bottleneck.
-      beta_step: step of β. The paper's 1e-5 is for 3·10⁵ steps and more: in a few thousand, β never settles with it.
+      beta_step: step of β. With the 1e-5 of published code β does not settle in a few thousand steps.
       seed: the noise of step t is a function of (seed, t).
     """
 

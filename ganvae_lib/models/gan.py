@@ -92,7 +92,7 @@ class GAN(StepModel):
         return self.noise(n, self.latent_dim)
 
     def step(self, x):
-        """Algorithm 1, one round on real images x (k·m, 28, 28, 1): k discriminator steps, one generator step.
+        """Algorithm 1, one round on real images x (k·B, 28, 28, 1): k discriminator steps, one generator step.
 
         With `share_fakes` the last discriminator step and the generator step see the same fake batch, whose forward
         pass is run once. Then D's step depends on the z that G's gradient averages over: a step of plain gradient

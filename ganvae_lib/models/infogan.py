@@ -52,13 +52,16 @@ class InfoGAN(StepModel):
     Args:
       generator, discriminator: networks of this module.
       information: λ, the weight of L_I in G's loss.
+      continuous_weight: of the continuous codes' part of L_I beside the class's, for both players: that part has no
+        upper bound (`losses.uniform_information`).
       seed: the noise of step t is a function of (seed, t).
     """
 
     loss_names = ("d_loss", "g_loss", "class_information", "continuous_information")
     parts: ClassVar = {"generator": generator, "discriminator": discriminator}
 
-    def __init__(self, generator=None, discriminator=None, information=1.0, seed=0, name="infogan"):
+    def __init__(self, generator=None, discriminator=None, information=1.0, continuous_weight=1.0, seed=0,
+                 name="infogan"):  # fmt: skip
         super().__init__(seed=seed, name=name)
         self.generator = self.parts["generator"]() if generator is None else generator
         self.discriminator = self.parts["discriminator"]() if discriminator is None else discriminator
@@ -70,7 +73,7 @@ class InfoGAN(StepModel):
                               f"codes of the discriminator; got {self.latent_dim}")  # fmt: skip
         if information < 0:
             raise CourseError(f"information, the weight of L_I, must be 0 or more; got {information}")
-        self.information = information
+        self.information, self.continuous_weight = information, continuous_weight
 
     def compile(self, d_optimizer=None, g_optimizer=None, learning_rate=1e-3, d_learning_rate=TRAINING.learning_rate,
                 beta_1=0.5, beta_2=0.999, **kwargs):  # fmt: skip
@@ -107,13 +110,15 @@ class InfoGAN(StepModel):
         fake, through_generator = self.vjp(lambda: self.generator(z, training=True), self.generator)
 
         def d_loss():
-            logits, *information = self.code_information(fake, z)
+            logits, of_class, of_continuous = self.code_information(fake, z)
             d_value = losses.discriminator_loss(self.discriminator(x, training=True)[0], logits)
-            return d_value - sum(information), (d_value, *information)
+            l_i = of_class + self.continuous_weight * of_continuous
+            return d_value - l_i, (d_value, of_class, of_continuous)
 
         def g_loss(images):
-            logits, *information = self.code_information(images, z)
-            return losses.non_saturating_loss(logits) - self.information * sum(information)
+            logits, of_class, of_continuous = self.code_information(images, z)
+            l_i = of_class + self.continuous_weight * of_continuous
+            return losses.non_saturating_loss(logits) - self.information * l_i
 
         _, (d_value, of_class, of_continuous) = self.minimize(
             d_loss, self.discriminator, self.d_optimizer, has_aux=True
@@ -177,7 +182,9 @@ class InfoGAN(StepModel):
     @classmethod
     def loss_in_words(cls, options):
         """The loss and the weight of L_I."""
-        return f"binary cross-entropy, non-saturating generator, {options['information']:g} L_I in its loss"
+        words = f"binary cross-entropy, non-saturating generator, {options['information']:g} L_I in its loss"
+        weight = options.get("continuous_weight", 1.0)
+        return words + ("" if weight == 1.0 else f", continuous codes at {weight:g} of the class")
 
 
 def _mean(name, values, seed, extra):

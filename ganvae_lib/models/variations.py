@@ -136,7 +136,11 @@ VARIATIONS = {
     },
     "conditional-vae": {"default": {}, "latent-3": _latent(3)},
     # Its control: G is told nothing of Q's loss, all else equal.
-    "infogan": {"default": {}, "no-information": {"model": {"information": 0.0}}},
+    "infogan": {
+        "default": {},
+        "no-information": {"model": {"information": 0.0}},
+        "light-continuous": {"model": {"continuous_weight": 0.1}},
+    },
     # On the compact pair. 'unbounded': the same networks, β at 0 throughout.
     "bottleneck-gan": {
         "default": _compact(10),

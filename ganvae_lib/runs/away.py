@@ -127,6 +127,7 @@ def _worker(args) -> int:
     """One run, its seeds one after the other in this process: the second finds the first one's programs compiled."""
     from dataclasses import replace
 
+    from ..data import load_mnist
     from ..training import BACKEND, keep_programs
     from .epochs import measure_checkpoints
     from .plan import RUNS
@@ -136,7 +137,7 @@ def _worker(args) -> int:
     keep_programs(args.scratch / "cache")
     run = RUNS[args.names[0]]
     run = replace(run, n=args.n or run.n)
-    mnist = full_mnist().limit(args.limit)
+    mnist = load_mnist().limit(args.limit) if args.limit else full_mnist()
     failed = False
     for seed in map(int, args.worker.split(",")):
         if time.time() > args.deadline:

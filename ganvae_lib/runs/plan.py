@@ -91,7 +91,7 @@ def _table() -> dict[str, Run]:
             features=("mnist",), invert=False, **COMPACT) for name in FACTORIAL},
         **_beyond("gan", "small-r1+rate-5", keep=("snapshots", "weights", "samples")),
         **_beyond("conditional-vae", "default", "latent-3", keep=("snapshots", "weights")),
-        **_beyond("infogan", "default", "no-information"),
+        **_beyond("infogan", "default", "no-information", "light-continuous"),
         **_beyond("gan", "compact-minibatch", "compact-feature-matching", "compact-historical", "compact-minimax",
                   "compact-wgan-gp", "compact-wgan-gp-fast", "compact-wgan-clip", "compact-hinge-spectral"),
         **_beyond("gan", "style-control", keep=("snapshots", "weights")),  # its paths are measured in a chapter

@@ -96,7 +96,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
 
     first = record.epochs_done
     if first < epochs:
-        checkpoints = Checkpoints(out / "checkpoints", epochs, history, seconds=checkpoint_seconds)
+        checkpoints = Checkpoints(out / "checkpoints", epochs, history, seconds=checkpoint_seconds, run=record.identity)
 
         def keep_record(epoch, logs):
             write_text(out / "record.json", _progressed(record, checkpoints.history).to_json())
@@ -216,6 +216,8 @@ def _take_up(out: Path, record: Record, model) -> list:
     if path is None:  # killed within its first epoch: it begins again and ends the same
         return []
     arrays, meta = load_arrays(path)
+    if meta.get("run") not in (None, record.identity):  # copied in from another run; an older version did not say
+        raise RunError(f"{path} is a checkpoint of another run, {meta['run'].split()[0]}: put its own back")
     assign_arrays(model, arrays, path)
     return meta["history"]
 

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RunError
-from ..files import first_line, write_text
+from ..files import first_line, whole, write_text
 from ..paper import DECISIONS, TRAINING
 from ..quiet_keras import keras
 from .backend import BACKEND
@@ -19,34 +20,23 @@ if BACKEND == "tensorflow":
 
 
 def save_arrays(path, arrays, meta):
-    """Write named arrays and a JSON-able `meta` to an HDF5 file that is there whole or not at all.
+    """Write named arrays and a JSON-able `meta` to an HDF5 file that is there whole or not at all, with checksums.
 
     Raises:
       RunError: the disk is full or the folder cannot be written. What stood at `path` before is untouched.
     """
     import h5py
 
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
+    path, text = Path(path), json.dumps(meta)
     need = sum(array.nbytes for array in arrays.values()) + 1_000_000
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
+    with whole(path, "make room or choose another folder, then resume") as part:
         free = shutil.disk_usage(path.parent).free
         if free < need:  # asked first: HDF5 reports a full disk late and at length
             raise OSError(f"{need / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free")
         with h5py.File(part, "w") as file:
-            file.attrs["meta"] = json.dumps(meta)
+            file.attrs["meta"], file.attrs["crc32"] = text, zlib.crc32(text.encode())
             for name, array in arrays.items():
-                file.create_dataset(name, data=array)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True) if part.parent.is_dir() else None
-        raise RunError(
-            f"{path} could not be written ({first_line(error)}): make room or choose another folder, then resume"
-        ) from error
+                file.create_dataset(name, data=array).attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array))
 
 
 def load_arrays(path):
@@ -57,16 +47,28 @@ def load_arrays(path):
     if not path.is_file():
         raise RunError(f"{path} is not there: train the run first, or name another")
     arrays = {}
+
+    def take(name, node):
+        if isinstance(node, h5py.Dataset):
+            arrays[name] = node[()]
+            _check(name, np.ascontiguousarray(arrays[name]), node.attrs)
+
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(
-                lambda name, node: arrays.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
-            )
-            return arrays, json.loads(file.attrs["meta"])
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+            file.visititems(take)
+            text = file.attrs["meta"]
+            _check("what is said of it", text.encode(), file.attrs)
+            return arrays, json.loads(text)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{path} is damaged ({first_line(error)}): delete it; resuming takes up the newest whole checkpoint"
+            f"{path} is damaged ({first_line(error)}): delete it, and resume from what the folder holds besides"
         ) from error
+
+
+def _check(name, data, attributes):
+    """A file of an older version has no checksums."""
+    if "crc32" in attributes and zlib.crc32(data) != int(attributes["crc32"]):
+        raise ValueError(f"the checksum of {name} is not that of its bytes")
 
 
 def state_arrays(model, weights_only=False):
@@ -95,13 +97,14 @@ class Checkpoints(keras.callbacks.Callback):
 
     A checkpoint holds everything that a resume needs: weights, both optimizers, the noise counter, the history.
     `seconds` > 0 leaves out a rolling checkpoint within that time of the last (a GPU's epoch of the report's GAN takes
-    less time than writing it).
+    less time than writing it). `run` says whose checkpoint it is: another run's is refused.
     """
 
-    def __init__(self, folder, epochs, history=(), every=TRAINING.checkpoint_every, seconds=0.0):
+    def __init__(self, folder, epochs, history=(), every=TRAINING.checkpoint_every, seconds=0.0,
+                 run=None):  # fmt: skip
         super().__init__()
         self.folder, self.epochs, self.every = Path(folder), epochs, every
-        self.seconds, self.saved = seconds, time.perf_counter()
+        self.seconds, self.saved, self.run = seconds, time.perf_counter(), run
         self.history = [dict(row) for row in history]
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -116,7 +119,7 @@ class Checkpoints(keras.callbacks.Callback):
         due = time.perf_counter() - self.saved >= self.seconds
         if not (named or due or self.model.stop_training):
             return
-        arrays, meta = state_arrays(self.model), {"epoch": done, "history": self.history}
+        arrays, meta = state_arrays(self.model), {"epoch": done, "history": self.history, "run": self.run}
         save_arrays(self.folder / "last.h5", arrays, meta)
         self.saved = time.perf_counter()
         if named:
@@ -133,7 +136,8 @@ def newest_checkpoint(folder):
     folder = Path(folder)
     if (folder / "last.h5").is_file():
         return folder / "last.h5"
-    return max(folder.glob("epoch-*.h5"), default=None)
+    named = [path for path in folder.glob("epoch-*.h5") if path.stem.removeprefix("epoch-").isdecimal()]
+    return max(named, key=lambda path: int(path.stem.removeprefix("epoch-")), default=None)
 
 
 def write_history(path, history):

@@ -15,7 +15,7 @@ class StopOnNaN(keras.callbacks.Callback):
             if not math.isfinite(float(value)):
                 raise TrainingError(
                     f"{name} became {float(value)} by step {batch + 1} of this epoch; the last checkpoint is whole. "
-                    "Resume from it with another seed, a lower learning rate or float32"
+                    "Resuming would end here again: train it anew, with another seed or in float32"
                 )
 
 

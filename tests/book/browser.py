@@ -32,20 +32,21 @@ OTHER_PAGES = ["genindex", "py-modindex", "search"]
 
 SETTLE = """
 const done = arguments[arguments.length - 1];
+const all = () => arguments[0] && window.MathJax?.startup?.document?.lazyTypesetAll?.();
 const maths = window.MathJax?.startup?.promise ?? Promise.resolve();
-maths.then(() => document.fonts.ready).then(() => setTimeout(done, 200));
+maths.then(all).then(() => document.fonts.ready).then(() => setTimeout(done, 400));
 """
 
 
-def show(page, path, *, width=1280, theme="light", query=""):
-    """Open one page of the book at a width and in a theme, and wait until its maths is set."""
+def show(page, path, *, width=1280, theme="light", query="", everything=True):
+    """Open one page of the book at a width and in a theme, and wait until its maths is set, all or what is in view."""
     page.get_log("browser"), page.get_log("performance")
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     scheme = [{"name": "prefers-color-scheme", "value": theme}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     page.get(path.as_uri() + query)
-    page.execute_async_script(SETTLE)
+    page.execute_async_script(SETTLE, everything)
 
 
 def traffic(page):
@@ -120,7 +121,23 @@ VIEWS = {
     "phone": {"theme": "light", "width": 390},
 }
 
+# A formula is off the page where it leaves the column and neither it nor a box around it scrolls.
+FORMULAS = """
+const width = document.documentElement.clientWidth;
+const scrolls = e => e && e.tagName !== 'ARTICLE'
+    && (/auto|scroll/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+const off = [...document.querySelectorAll('article mjx-container')]
+    .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > width + 1 && !scrolls(e.parentElement))
+    .map(e => e.textContent.slice(0, 60));
+const under = [...document.querySelectorAll('div.math > .eqno')].filter(e => e.checkVisibility()).filter(e => {
+    const a = e.getBoundingClientRect(), b = e.parentElement.querySelector('mjx-container')?.getBoundingClientRect();
+    return b && b.right > a.left + 1 && b.bottom > a.top + 1 && a.bottom > b.top + 1;
+}).map(e => e.textContent);
+return off.concat(under);
+"""
+
 FACTS = {
+    "formulas": FORMULAS,
     "theme": "return document.documentElement.dataset.theme",
     "maths": MATHS,
     "images": IMAGES,

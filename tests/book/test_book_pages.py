@@ -23,6 +23,12 @@ def test_maths_is_set(look, name):
 
 
 @each_page
+@each_view
+def test_no_formula_is_off_the_page_or_under_its_number(look, name, view):
+    assert look(name, view)["formulas"] == []
+
+
+@each_page
 def test_every_image_shows_and_has_alt_text(look, name):
     assert look(name, "light")["images"] == []
 
@@ -83,7 +89,10 @@ def test_chapters_offer_colab(book, chromium):
     for name in [page for page in PAGES if page.startswith("chapters/")]:
         show(chromium, book / f"{name}.html")
         links = [a.get_attribute("href") for a in chromium.find_elements(By.CSS_SELECTOR, "a[href*='colab']")]
-        assert f"https://colab.research.google.com/github/{url}/blob/main/{name}.ipynb" in links
+        assert (
+            f"https://colab.research.google.com/github/{url}/blob/main/{name.replace('chapters', 'notebooks')}.ipynb"
+            in links
+        )
 
 
 def test_links_between_pages_lead_somewhere(book):

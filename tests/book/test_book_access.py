@@ -1,0 +1,142 @@
+"""Accessible and light: axe-core's rules on every page, the keyboard's way through it, what a page weighs."""
+
+import re
+from pathlib import Path
+
+import pytest
+from browser import PAGES, ROOT, show, traffic
+from selenium.webdriver.common.keys import Keys
+
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()  # 4.14.1, MPL 2.0, its licence beside it
+
+# WCAG 2.0 to 2.2, levels A and AA. Nothing is left out, no rule is off.
+RUN = """
+const done = arguments[arguments.length - 1];
+const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa'];
+axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']}).then(found => done(
+    found.violations.flatMap(v => v.nodes.map(n => `${v.id}: ${n.target.join(' ')} ${n.html.slice(0, 120)}`))));
+"""
+
+each_page = pytest.mark.parametrize("name", PAGES)
+
+
+def html(path):
+    """The text of a built page."""
+    return path.read_text(encoding="utf-8")
+
+
+@each_page
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(book, chromium, name, theme, width):
+    """Formulas out of view are not yet set and count as text; those in view are checked as they stand."""
+    show(chromium, book / f"{name}.html", theme=theme, width=width, everything=False)
+    chromium.execute_script(AXE)
+    assert chromium.execute_async_script(RUN) == []
+
+
+def test_axe_would_find_something(book, chromium):
+    show(chromium, book / "book" / "notation.html", everything=False)
+    chromium.execute_script("document.querySelector('article p').innerHTML = '<img src=\"../_static/logo.svg\">'")
+    chromium.execute_script(AXE)
+    assert any(found.startswith("image-alt") for found in chromium.execute_async_script(RUN))
+
+
+STOPS = """
+return [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]
+    .filter(e => e.tabIndex >= 0 && !e.disabled && e.checkVisibility()).length;
+"""
+
+
+def test_the_keyboard_gets_through_the_longest_page(book, chromium):
+    show(chromium, book / "chapters" / "03_gan_objective.html")
+    stops = chromium.execute_script(STOPS)
+    formulas = "[...document.querySelectorAll('mjx-container:not(.scrolls)')]"
+    maths = chromium.execute_script(f"return {formulas}.filter(e => e.tabIndex >= 0).length")
+    assert maths == 0 and stops <= 120, f"{stops} stops"
+
+
+RING = """
+const e = document.activeElement, s = getComputedStyle(e);
+return [e.outerHTML.slice(0, 90), s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2];
+"""
+
+
+def test_focus_is_seen_on_every_control_of_the_header(book, chromium):
+    show(chromium, book / "chapters" / "01_data.html", everything=False)
+    buttons = chromium.find_elements("css selector", ".bd-header-article :is(a, button)")
+    shown = [one for one in buttons if one.is_displayed()]
+    assert len(shown) >= 4
+    chromium.find_element("tag name", "body").send_keys(Keys.TAB)  # from here on the keyboard moves
+    for button in shown:
+        chromium.execute_script("arguments[0].focus({focusVisible: true})", button)
+        name, seen = chromium.execute_script(RING)
+        assert seen, name
+
+
+def test_the_theme_s_switch_says_its_state_and_keeps_the_focus(book, chromium):
+    show(chromium, book / "book" / "intro.html", everything=False)
+    switch = next(one for one in chromium.find_elements("css selector", ".theme-switch-button") if one.is_displayed())
+    said = set()
+    for _ in range(3):
+        chromium.execute_script("arguments[0].focus()", switch)
+        switch.send_keys(Keys.ENTER)
+        assert chromium.switch_to.active_element == switch
+        said.add(switch.accessible_name)
+    chromium.execute_script("localStorage.clear()")
+    assert len(said) == 3 and all(name.startswith("Colour mode: ") for name in said)
+
+
+def test_each_solution_s_button_names_its_exercise(book, chromium):
+    show(chromium, book / "chapters" / "07_vae.html", everything=False)
+    names = [one.accessible_name for one in chromium.find_elements("css selector", ".solution .toggle-button")]
+    assert len(names) >= 3 and len(set(names)) == len(names)
+    assert all(re.search(r"Solution to\s+Exercise 7\.\d", name) for name in names), names
+
+
+def test_heads_of_tables_head_a_column(book):
+    for name in PAGES:
+        heads = re.findall(r'<th [^>]*class="head[^>]*>', html(book / f"{name}.html"))
+        assert all('scope="col"' in head for head in heads), name
+
+
+# Weight
+
+
+def test_a_page_is_light(book, chromium):
+    """Scripts, styles, fonts and the page itself; explorers and pictures come on top."""
+    show(chromium, book / "chapters" / "03_gan_objective.html", everything=False)
+    traffic(chromium)
+    page = book / "chapters" / "03_gan_objective.html"
+    loaded = chromium.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    files = {Path(one.split("?")[0].removeprefix("file://")) for one in loaded if one.startswith("file://")}
+    counted = [file for file in files if file.suffix not in {".png", ".svg", ".jpg"}]
+    assert any("output/chtml" in str(file) for file in counted), "MathJax is counted"
+    assert sum(file.stat().st_size for file in counted) + page.stat().st_size <= 1_600_000
+
+
+def test_icons_are_drawn_and_only_those_in_use_are_loaded(book, chromium):
+    assert (book / "_static" / "scripts" / "fontawesome.js").stat().st_size < 20_000
+    show(chromium, book / "chapters" / "01_data.html", everything=False)
+    empty = (
+        "return [...document.querySelectorAll(\"i[class*='fa-']\")].filter(e => !e.querySelector('svg path')).length"
+    )
+    assert chromium.execute_script(empty) == 0
+
+
+# Lines of code
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("chapters/*.ipynb")), ids=lambda path: path.stem)
+def test_no_line_of_code_is_longer_than_the_column(path):
+    import nbformat
+
+    cells = nbformat.read(path, as_version=4).cells
+    long = [
+        f"cell {n}: {line.strip()[:60]}"
+        for n, cell in enumerate(cells)
+        if cell.cell_type == "code" and "google.colab" not in cell.source
+        for line in cell.source.split("\n")
+        if len(line) > 88
+    ]
+    assert long == [], "run `make format`; a string that is too long is broken by hand"

@@ -1,0 +1,112 @@
+"""A bundle for a machine without network: what is asked for, what is packed, what comes home, and all of it at once."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganvae_lib import load_mnist
+from ganvae_lib.data import to_uint8
+from ganvae_lib.errors import RunError
+from ganvae_lib.runs import away
+from ganvae_lib.runs.bundle import bundle, take_home
+from ganvae_lib.runs.record import Record
+
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "results" / "beyond" / "gan-compact-seed0"
+
+
+def test_names_of_runs_their_beginnings_and_seeds():
+    assert away.tasks_of(["beyond/gan-compact@1", "beyond/gan-compact"]) == [
+        ("beyond/gan-compact", [1]),
+        ("beyond/gan-compact", [0, 2]),
+    ]
+    assert [name for name, _ in away.tasks_of(["design/vae-latent"])] == [
+        f"design/vae-latent-{d}" for d in (2, 5, 20, 50)
+    ]
+    for name in ("nothing", "gan-report@one"):
+        with pytest.raises(RunError):
+            away.tasks_of([name])
+
+
+def copies(results, **epochs):
+    for name, n in epochs.items():
+        folder = results / "beyond" / name
+        shutil.copytree(RECORD, folder)
+        fields = json.loads((folder / "record.json").read_text())
+        fields["epochs_done"] = n
+        (folder / "record.json").write_text(json.dumps(fields))
+
+
+def test_what_is_finished_is_packed_in_archives_below_the_limit_and_comes_home(monkeypatch, tmp_path):
+    monkeypatch.setattr(away, "PACK_LIMIT", 50_000)
+    copies(tmp_path / "away", a=10, b=10, c=10, d=10)
+    unfinished = tmp_path / "away" / "beyond" / "d" / "record.json"
+    unfinished.write_text(json.dumps(json.loads(unfinished.read_text()) | {"metrics": []}))
+    archives = away.pack(tmp_path / "away", tmp_path)
+    assert len(archives) > 1 and archives == [tmp_path / f"results-{i}.tar.xz" for i in range(1, len(archives) + 1)]
+    copies(tmp_path / "home", b=5)
+    (tmp_path / "home" / "beyond" / "b" / "epochs.json").write_text("{}")
+    taken = take_home(archives, tmp_path / "home")
+    assert [folder.name for folder in taken] == ["a", "b", "c"]
+    assert Record.read(tmp_path / "home" / "beyond" / "b").epochs_done == 10
+    assert (tmp_path / "home" / "beyond" / "b" / "epochs.json").exists()
+    assert sorted(p.name for p in (tmp_path / "home").iterdir()) == ["beyond"]
+
+
+def test_what_would_lose_something_is_refused(tmp_path):
+    copies(tmp_path / "away", a=10)
+    archives = away.pack(tmp_path / "away", tmp_path)
+    copies(tmp_path / "home", a=30)
+    with pytest.raises(RunError, match="has more epochs"):
+        take_home(archives, tmp_path / "home")
+    assert Record.read(tmp_path / "home" / "beyond" / "a").epochs_done == 30
+    archives[0].write_bytes(archives[0].read_bytes()[:-400])
+    with pytest.raises(RunError, match="cannot be read"):
+        take_home(archives, tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["../record.json", "beyond/a/run.sh", "/etc/record.json", "a/b/c/record.json"])
+def test_an_archive_of_something_else_is_refused(name, tmp_path):
+    with tarfile.open(tmp_path / "x.tar.xz", "w:xz") as archive:
+        info = tarfile.TarInfo(name)
+        archive.addfile(info)
+    with pytest.raises(RunError, match="no part of a run"):
+        take_home([tmp_path / "x.tar.xz"], tmp_path / "home")
+    assert not [p for p in (tmp_path / "home").rglob("*") if p.is_file()]
+
+
+def test_bundle_and_run_on_a_machine_with_jax_alone(tmp_path):
+    """Two steps of the compact GAN, trained, measured, packed and taken home. Minutes: packages are fetched."""
+    data = load_mnist()
+    arrays = {"x_train": data.x_train[:400], "x_test": data.x_test[:300]}
+    labels = {"y_train": data.y_train[:400], "y_test": data.y_test[:300]}
+    np.savez(tmp_path / "mnist.npz", **{k: to_uint8(x) for k, x in arrays.items()}, **labels)
+    python = "{}.{}".format(*sys.version_info[:2])
+    path = bundle(tmp_path / "b.tar.gz", pythons=[python], mnist=str(tmp_path / "mnist.npz"))
+    assert path.stat().st_size < 60_000_000
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path / "empty", filter="data")
+    # JAX and what it needs, and nothing else of this environment.
+    site, here = tmp_path / "jax", Path(np.__file__).parents[1]
+    site.mkdir()
+    for name in ("jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum"):
+        for entry in (*here.glob(name), *here.glob(f"{name}-*.dist-info"), *here.glob(f"{name}.libs")):
+            (site / entry.name).symlink_to(entry)
+    base = Path(sys.base_prefix) / "bin" / f"python{python}"
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHON": str(base), "PYTHONPATH": str(site)}
+    env |= {"JAX_PLATFORMS": "cpu", "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    command = ["bash", "run.sh", "beyond/gan-compact@0", "--epochs=1", "--limit=256", "--n=200", "--minutes=15"]
+    told = subprocess.run([*command, f"--out={tmp_path / 'out'}"], cwd=tmp_path / "empty" / "bundle", env=env,
+                          capture_output=True, text=True)  # fmt: skip
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
+    (folder,) = take_home([tmp_path / "out" / "results-1.tar.xz"], tmp_path / "results")
+    record = Record.read(folder)
+    assert record.epochs_done == 1 and record.data.n_train == 256 and record.environment.backend == "jax"
+    assert record.metric("MNIST-classifier Fréchet distance").n == 200
