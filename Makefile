@@ -5,6 +5,7 @@ OK_PYTHON = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c '$(OK_PYTHON)' 2>/dev/null && echo $(p))))
 VENV ?= .venv
 JOBS ?= 2
+PORT ?= 8000
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -17,7 +18,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html notebooks notebooks-plain handout answers pdf format test test-colab lint reproduce bundle bench mutants
+.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-colab lint fork reproduce bundle bench mutants
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,10 @@ html: $(INSTALLED)  ## build the book from the stored outputs
 	$(BOOK) -q
 	@echo "The book: _build/html/book/intro.html"
 
+serve: html  ## build the book and serve it on this machine until Ctrl-C (another port: PORT=9000)
+	@echo "The book: http://localhost:$(PORT)/book/intro.html"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
 notebooks: $(INSTALLED)  ## execute every chapter in place and store its outputs
 	$(BIN)/python book/run_notebooks.py
 
@@ -50,6 +55,9 @@ handout: $(INSTALLED)  ## the same into _build/handout, without solutions, answe
 
 answers: $(INSTALLED)  ## the key to the hand-outs, into _build/answers
 	$(BIN)/python book/plain.py answers
+
+questions: $(INSTALLED)  ## the chapters' quizzes as a question bank (GIFT, for Moodle and others), into _build/questions
+	$(BIN)/python book/questions.py
 
 pdf: html  ## each chapter as a PDF for paper, into _build/pdf (needs Chromium)
 	$(BIN)/python book/pdf.py
@@ -78,10 +86,14 @@ lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the b
 	$(BIN)/ruff format --check --exclude '*.ipynb' .
 	$(BIN)/ruff format --check --line-length 88 chapters book/speed.ipynb
 	$(BIN)/codespell
+	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: the workflows are not checked"; fi
 	$(BOOK) -q --builder custom --custom-builder dummy
 
 mutants: $(INSTALLED)  ## change the library in small ways, one at a time, and see whether its tests notice (half an hour)
 	nice $(BIN)/python tests/mutants.py
+
+fork:  ## set the repository's address everywhere: make fork URL=https://github.com/OWNER/NAME
+	@$(PYTHON) book/fork.py "$(URL)"
 
 reproduce: $(INSTALLED)  ## the report's full-length runs, into runs/ (hours)
 	$(BIN)/ganvae reproduce

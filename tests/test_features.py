@@ -102,6 +102,7 @@ def test_good_images_pass_unchanged(digits):
         (lambda x: np.rint((x + 1) * 127.5).astype("uint8"), "images are uint8, expected float32 on [−1, 1]: divide"),
         (lambda x: (x + 1) * 127.5, "for images on [0, 255], divide by 127.5 and subtract 1"),
         (lambda x: (x + 1) / 2, "for images on [0, 1], multiply by 2 and subtract 1"),
+        (lambda x: (x + 1) / 2 - 1e-7, "for images on [0, 1], multiply by 2 and subtract 1"),
         (lambda x: x * 1.2, "pixels run from -1.2 to 1.2, expected −1 to 1: np.clip"),
         (lambda x: np.where(np.arange(5).reshape(5, 1, 1, 1) < 2, np.nan, x), "2 of 5 images hold NaN or infinity"),
         (lambda x: np.where(np.arange(5).reshape(5, 1, 1, 1) < 1, -np.inf, x), "1 of 5 images hold NaN or infinity"),

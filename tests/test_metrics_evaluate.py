@@ -219,6 +219,7 @@ def test_load_npz_in_every_allowed_form(tmp_path):
         "x": x,
         "arr_0": (grey / 255.0)[..., None],
         "other": x.astype("float64"),
+        "rounded": np.where(grey == 0, -1e-7, grey / 255.0),
     }
     for name, array in forms.items():
         np.savez_compressed(tmp_path / "some.npz", **{name: array})
@@ -256,6 +257,8 @@ def npz(**arrays):
         (npz(x=np.zeros((2, 28, 28), "int64")), "int64"),
         (npz(x=np.full((2, 28, 28), np.nan)), "NaN"),
         (npz(x=np.full((2, 28, 28), 255.0)), "255"),
+        (npz(x=np.eye(28, dtype="uint8")[None].repeat(2, 0)), "0 and 1 alone"),
+        (npz(x=np.eye(28)[None] * 1.05 - 0.05), "neither"),
     ],
 )
 def test_load_npz_invalid_input(tmp_path, write, message):

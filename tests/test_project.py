@@ -30,15 +30,19 @@ def lock():
 
 def own_files():
     """Return the project's text files as git would list them: no builds, no environments."""
-    skip = {"_build", "runs", "__pycache__"}
+    skip = {"_build", "runs"}  # at the root; ganvae_lib has a folder runs, too
     kinds = {".py", ".md", ".txt", ".yml", ".toml", ".cff", ".ipynb", ".bib", ".css", ".js", ".json", ""}
     return [
         path
         for path in ROOT.rglob("*")
         if path.is_file()
         and path.suffix in kinds
+        and path.relative_to(ROOT).parts[0] not in skip
         and not any(
-            part in skip or part.startswith(".") or ".egg-info" in part for part in path.relative_to(ROOT).parts
+            part == "__pycache__"
+            or (part.startswith(".") and part not in {".github", ".devcontainer"})
+            or ".egg-info" in part
+            for part in path.relative_to(ROOT).parts
         )
     ]
 

@@ -65,11 +65,20 @@ def test_an_unknown_or_missing_field_is_an_error(tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "<html>", "[]"])
+@pytest.mark.parametrize("text", ["", "{", "<html>", "[]", "5", "null", "[" * 100_000, '{"a":' * 100_000])
 def test_a_file_that_is_no_record_is_answered(tmp_path, text):
     (tmp_path / "record.json").write_text(text)
     with pytest.raises(RunError, match=r"record\.json"):
         Record.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("variation", "/../../x"), ("variation", "..\\x"), ("variation", ""), ("seconds_per_epoch", float("nan"))],
+)
+def test_a_path_for_a_name_and_no_number_for_a_time_are_refused(tmp_path, field, value):
+    with pytest.raises(RunError, match=field):
+        Record.read(write(tmp_path, lambda fields: fields.update({field: value})))
 
 
 def test_hardware_is_in_words():

@@ -1,11 +1,13 @@
 """The scoreboard reads records alone and says what is not there."""
 
+import numpy as np
 import pytest
 from test_record import make
 
 from ganvae_lib.errors import RunError
 from ganvae_lib.metrics import MetricResult
 from ganvae_lib.paper import RESULTS
+from ganvae_lib.runs.record import DataSource
 from ganvae_lib.runs.results import find, seeds
 from ganvae_lib.runs.scoreboard import COLUMNS, METRICS, Scoreboard, html_table, spread
 
@@ -74,6 +76,48 @@ def test_a_run_in_another_precision_is_another_row(tmp_path):
     assert [row["arithmetic"] for row in Scoreboard.read(tmp_path).rows()] == ["float32", "mixed_bfloat16"]
 
 
+def of(n_train=60_000, sha256="0" * 64):
+    return DataSource(source="MNIST", n_train=n_train, n_test=10_000, sha256=sha256)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"data": of(500)}, "vae report, 500 images"),
+        ({"data": of(sha256="1" * 64)}, "vae report, data 11111111"),
+        ({"batch_size": 64}, "vae report, batches of 64"),
+        ({"configuration": {"model": {"beta": 2.0}}}, "vae report, configuration "),
+    ],
+)
+def test_unlike_runs_are_different_rows_and_the_row_says_what_differs(tmp_path, change, told):
+    put(tmp_path, "a", metrics=measured(10.0))
+    put(tmp_path, "b", seed=1, metrics=measured(500.0), **change)
+    rows = Scoreboard.read(tmp_path).rows()
+    assert [row["pixel FD"] for row in rows] == ["10", "500"] and [row["seeds"] for row in rows] == ["1", "1"]
+    assert rows[1]["run"].startswith(told) and rows[0]["run"] != rows[1]["run"]
+
+
+def test_one_seed_measured_twice_is_one_seed(tmp_path):
+    for name, seed, value in (("a", 0, 10.0), ("b", 0, 12.0), ("c", 1, 13.0)):
+        put(tmp_path, name, seed=seed, metrics=measured(value))
+    (row,) = Scoreboard.read(tmp_path).rows()
+    assert row["seeds"] == "2" and row["pixel FD"] == spread([11.0, 13.0])
+
+
+def test_metrics_of_different_n_have_no_common_mean(tmp_path):
+    put(tmp_path, "a", metrics=measured(10.0))
+    put(tmp_path, "b", seed=1, metrics=[MetricResult.of(DISTANCE, 200.0, 50)])
+    (row,) = Scoreboard.read(tmp_path).rows()
+    assert row["pixel FD"] == "10 (N = 100); 200 (N = 50)"
+
+
+def test_a_run_on_few_images_does_not_stand_for_the_report_s(tmp_path):
+    put(tmp_path, "a", epochs_done=10, metrics=measured(30.0))
+    put(tmp_path, "b", epochs_done=90, data=of(500), metrics=measured(20.0))
+    lines = {line["the report"]: line for line in Scoreboard.read(tmp_path).against_report()}
+    assert "pixel FD 30" in lines["VAE: FID"]["ours"]
+
+
 def test_the_report_stands_beside_the_longest_run(tmp_path):
     put(tmp_path, "a", epochs_done=10, metrics=measured(30.0))
     put(tmp_path, "b", epochs_done=20, seed=1, metrics=measured(20.0))
@@ -95,6 +139,35 @@ def test_a_missing_folder_is_answered(tmp_path):
 
 def test_a_missing_result_is_none(tmp_path):
     assert find("nothing", tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "epoch,loss\n1,x\n", "epoch,loss\n1\n", "epoch\n1\n\0"])
+def test_a_damaged_history_is_answered(tmp_path, text):
+    put(tmp_path, "a")
+    (tmp_path / "a" / "history.csv").write_text(text)
+    with pytest.raises(RunError, match="history.csv is no history"):
+        assert find("a", tmp_path).history
+
+
+def test_a_byte_order_mark_in_a_history_is_passed_over(tmp_path):
+    put(tmp_path, "a")
+    (tmp_path / "a" / "history.csv").write_text("epoch,loss\n1,2.5\n", encoding="utf-8-sig")
+    assert find("a", tmp_path).history == {"epoch": [1.0], "loss": [2.5]}
+
+
+def test_damaged_arrays_are_answered(tmp_path):
+    put(tmp_path, "a")
+    path = tmp_path / "a" / "samples.npz"
+    np.savez_compressed(path, x=np.random.default_rng(0).integers(0, 256, (9, 28, 28), "uint8"))
+    whole = path.read_bytes()
+    for cut in (0, 10, len(whole) // 2, len(whole) - 5):
+        for name in ("samples", "snapshots"):
+            (tmp_path / "a" / f"{name}.npz").write_bytes(whole[:cut])
+            with pytest.raises(RunError, match=f"{name}.npz cannot be read"):
+                getattr(find("a", tmp_path), name)
+    np.savez(path, y=[1])
+    with pytest.raises(RunError, match="samples.npz lacks x"):
+        assert find("a", tmp_path).samples is None
 
 
 def test_spread():

@@ -240,7 +240,7 @@ def test_progress_prints_a_line_an_epoch_with_the_time_left(capsys):
 
 
 def test_a_changed_bit_anywhere_in_a_checkpoint_is_seen(tmp_path):
-    """Every byte of the numbers, and of what is said of them; bytes of HDF5's own layout that nothing reads are free."""
+    """Every byte of the numbers and of what is said of them; bytes of HDF5's layout that nothing reads are free."""
     path = tmp_path / "c.h5"
     values = np.random.default_rng(0).standard_normal((40, 5))
     training.save_arrays(path, {"a": values, "b/c": np.float32(3.5)}, {"epoch": 7})

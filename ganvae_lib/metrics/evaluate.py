@@ -19,6 +19,7 @@ from .frechet import frechet_distance, merged
 from .inception_score import inception_score
 from .kid import kernel_distance
 from .memorisation import memorisation_metrics
+from .pictures import load_folder
 from .prdc import precision_recall_density_coverage
 from .result import MetricError, MetricResult, figure
 from .stats import MAX_THIRD_MOMENTS_DIM, FeatureStats
@@ -233,14 +234,15 @@ def load_images(path: str | Path) -> np.ndarray:
 
     An .npz holds them under `x`, `images` or `samples`, or as its only array: uint8 on [0, 255], or float on
     [−1, 1] or [0, 1] (told apart by whether any value is negative), of shape (N, 28, 28), (N, 28, 28, 1) or (N, 784).
-    A folder's PNGs are read in the order of their names, as greyscale. Pickles are never loaded.
+    A rounding below 0 is let pass. uint8 of 0 and 1 alone, and floats on [−0.1, 1], are refused: either of two things.
+    A folder's pictures are read in the order of their names (`pictures.load_folder`). Pickles are never loaded.
 
     Raises:
       DataError: Nothing there, no such array or more than one, a wrong shape, type or range, NaN.
     """
     path = Path(path)
     if path.is_dir():
-        x = _load_folder(path)
+        x = load_folder(path)
     elif path.suffix == ".npz" and path.is_file():
         x = _load_npz(path)
     else:
@@ -252,6 +254,10 @@ def load_images(path: str | Path) -> np.ndarray:
     if x.shape[1:] != (28, 28, 1) or len(x) == 0:
         raise DataError(f"{path}: images of shape {x.shape}, where (N, 28, 28) is needed")
     if x.dtype == np.uint8:
+        if x.max() == 1:
+            raise DataError(
+                f"{path}: uint8 of 0 and 1 alone, where 0 to 255 is needed: multiply black and white by 255"
+            )
         return x.astype(np.float32) / np.float32(127.5) - 1
     if x.dtype.kind != "f":
         raise DataError(f"{path}: images of {x.dtype}, where uint8 or float is needed")
@@ -261,7 +267,14 @@ def load_images(path: str | Path) -> np.ndarray:
     if low < -1 - 1e-4 or high > 1 + 1e-4:
         raise DataError(f"{path}: values in [{low:g}, {high:g}], where uint8, [−1, 1] or [0, 1] is needed")
     x = x.astype(np.float32)
-    return np.clip(x if low < 0 else 2 * x - 1, -1, 1)
+    rounded = -1e-4 <= low < 0.5 < high
+    if (
+        not rounded and -0.1 <= low < 0.5 < high
+    ):  # a digit's background is −1, or 0: this is [0, 1] with an error that decides how it is read
+        raise DataError(
+            f"{path}: values in [{low:g}, {high:g}], neither [0, 1] nor [−1, 1]: np.clip(x, 0, 1) if [0, 1]"
+        )
+    return np.clip(2 * x - 1 if low >= 0 or rounded else x, -1, 1)
 
 
 def _load_npz(path: Path) -> np.ndarray:
@@ -276,24 +289,6 @@ def _load_npz(path: Path) -> np.ndarray:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         why = str(error).strip() or type(error).__name__
         raise DataError(f"{path}: no readable .npz of plain arrays ({why})") from None
-
-
-def _load_folder(path: Path) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
-
-    files = sorted(path.glob("*.png"))
-    if not files:
-        raise DataError(f"{path}: no .png files in this folder")
-    images = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                if image.size != (28, 28):
-                    raise DataError(f"{file}: {image.size[0]}×{image.size[1]} pixels, where 28×28 is needed")
-                images.append(np.asarray(image.convert("L")))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise DataError(f"{file}: no readable PNG ({error})") from None
-    return np.stack(images)
 
 
 def format_table(results: Sequence[MetricResult]) -> str:

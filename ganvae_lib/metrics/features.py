@@ -260,9 +260,9 @@ def feature_network(name: str, weights: str | os.PathLike | None = None, downloa
 def check_images(images: Any) -> np.ndarray:
     """The images as float32 (N, 28, 28, 1) on [−1, 1], or a `CourseError` whose one line names the mend.
 
-    Rounding beyond ±1 (up to 1e-4) is let pass. Values that all lie on [0, 1] are refused although they are
-    within [−1, 1]: a digit's background is −1, so that is an image on the other range, and every score of it
-    would be wrong.
+    Rounding beyond ±1 (up to 1e-4) is let pass. Values that all lie on [0, 1], but for such a rounding, are refused
+    although they are within [−1, 1]: a digit's background is −1, so that is an image on the other range, and every
+    score of it would be wrong.
     """
     x = np.asarray(images)
     if x.shape[1:] != (28, 28, 1):
@@ -290,7 +290,7 @@ def check_images(images: Any) -> np.ndarray:
         )
     if low >= 0 and high > 1 + 1e-4:
         raise CourseError(f"{span}: for images on [0, 255], {to_range}")
-    if 0 <= low < high:
+    if 0 <= low < high or -1e-4 <= low < 0.5 < high:
         raise CourseError(f"{span}: {from_unit}")
     if low < -1 - 1e-4 or high > 1 + 1e-4:
         raise CourseError(f"{span}: np.clip(x, -1, 1) if the excess is meant")

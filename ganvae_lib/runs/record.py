@@ -15,6 +15,11 @@ from ..metrics.result import MetricResult
 from ..models import MODELS
 
 
+def is_name(text: str) -> bool:
+    """Whether a file or folder may be called so: no path, nothing hidden, nothing unprintable."""
+    return 0 < len(text) <= 100 and text.isprintable() and text[0] != "." and not set(text) & set("/\\:")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,7 +64,7 @@ class Record(_Strict):
     precision: str
     data: DataSource
     environment: Environment
-    seconds_per_epoch: float | None
+    seconds_per_epoch: float | None = Field(ge=0, allow_inf_nan=False)
     metrics: list[MetricResult]
 
     @field_validator("model")
@@ -68,6 +73,13 @@ class Record(_Strict):
         if model not in (*MODELS, "baseline"):
             raise ValueError(f"must be one of {', '.join(MODELS)}, baseline")
         return model
+
+    @field_validator("variation")
+    @classmethod
+    def _a_name(cls, variation):
+        if not is_name(variation):
+            raise ValueError("must be a name, no path")
+        return variation
 
     @classmethod
     def read(cls, path) -> "Record":
@@ -79,7 +91,9 @@ class Record(_Strict):
         path = Path(path)
         path = path / "record.json" if path.is_dir() or path.suffix != ".json" else path
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = json.loads(path.read_text(encoding="utf-8-sig"))
+            if not isinstance(fields, dict):
+                raise ValueError("it holds no fields")
             missing = {"schema_version"} - set(fields)  # the only field with a default
             if missing:
                 raise ValueError("schema_version: Field required")
@@ -89,7 +103,7 @@ class Record(_Strict):
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
             raise RunError(f"{path} is not a valid record ({faults}): restore it, or train the run again") from error
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise RunError(
                 f"{path} cannot be read as a record ({error}): restore it, or train the run again"
             ) from error

@@ -1,11 +1,14 @@
 """What lies in `results/`: read a run's record, history and snapshots, or say plainly that it is not there."""
 
 import csv
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RunError
+from ..files import first_line
 from .record import Record
 
 # In a clone, beside the library; on Colab, in the clone that the first cell of a chapter makes.
@@ -28,15 +31,18 @@ class Result:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        with open(self.folder / "history.csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {column: [float(row[column]) for row in rows] for column in rows[0]}
+        path = self.folder / "history.csv"
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                rows = list(csv.DictReader(file, strict=True))
+            return {column: [float(row[column]) for row in rows] for column in rows[0]}
+        except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
+            raise RunError(f"{path} is no history of a run ({first_line(error)}): restore it") from error
 
     @property
     def snapshots(self) -> dict[str, np.ndarray]:
         """Arrays named samples_010, codes_010, reconstructions_010, …: what the figures at those epochs show."""
-        with np.load(self.folder / "snapshots.npz", allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return read_npz(self.folder / "snapshots.npz")
 
     def at_epochs(self, kind: str) -> dict[int, np.ndarray]:
         """The snapshots of one kind ('samples', 'codes', 'reconstructions') by epoch, in order."""
@@ -48,8 +54,24 @@ class Result:
         """The stored samples (N, 28, 28), uint8, that the record's metrics were measured on; None if none are kept."""
         if not (self.folder / "samples.npz").exists():
             return None
-        with np.load(self.folder / "samples.npz", allow_pickle=False) as file:
-            return file["x"]
+        return read_npz(self.folder / "samples.npz", "x")["x"]
+
+
+def read_npz(path: Path, *needed: str) -> dict[str, np.ndarray]:
+    """The arrays of a .npz that a run keeps.
+
+    Raises:
+      RunError: it is missing or damaged, or lacks an array of those needed.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error,
+            NotImplementedError, MemoryError) as error:  # fmt: skip
+        raise RunError(f"{path} cannot be read ({first_line(error)}): restore it, or publish the run again") from error
+    if missing := set(needed) - set(arrays):
+        raise RunError(f"{path} lacks {', '.join(sorted(missing))}: delete it, and samples are drawn again")
+    return arrays
 
 
 def find(name: str, folder=FOLDER) -> Result | None:

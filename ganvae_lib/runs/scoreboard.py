@@ -1,10 +1,12 @@
 """Records → the tables of the book: one row a model and variation, beside the report's numbers."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from ..metrics.result import figure
+from ..metrics.result import MetricResult, figure
 from ..paper import RESULTS
 from .results import FOLDER, all_results
 
@@ -70,13 +72,23 @@ REPORT = (
 
 
 class Scoreboard:
-    """The runs of a results folder, those of one model and variation that differ in their seed alone in one row."""
+    """The runs of a results folder, those that differ in their seed alone in one row."""
 
     def __init__(self, records):
         self.groups: dict[tuple, list] = {}
         for record in records:
+            configuration = json.dumps(record.configuration, sort_keys=True)
             key = (record.model, record.variation, record.epochs_done, record.precision)
+            key += (record.data.n_train, record.batch_size, record.data.sha256, configuration)
             self.groups.setdefault(key, []).append(record)
+
+    def _name(self, key: tuple) -> str:
+        """Model and variation; and where another row has the same, what tells them apart."""
+        name = f"{key[0]} {key[1]}"
+        others = [other for other in self.groups if other[:4] == key[:4] and other != key]
+        told = (f"{key[4]:,} images", f"batches of {key[5]}", f"data {key[6][:8]}",
+                f"configuration {hashlib.sha256(key[7].encode()).hexdigest()[:8]}")  # fmt: skip
+        return ", ".join([name, *(t for i, t in enumerate(told, 4) if any(o[i] != key[i] for o in others))])
 
     @classmethod
     def read(cls, folder=FOLDER) -> "Scoreboard":
@@ -90,22 +102,23 @@ class Scoreboard:
     def rows(self) -> list[dict[str, str]]:
         """One dict of texts a row, in the order of COLUMNS; '–' where something was not measured."""
         rows = []
-        for (model, variation, epochs, precision), records in self.groups.items():
+        for key, records in self.groups.items():
+            model, _, epochs, precision = key[:4]
             seconds: dict[str, list[float]] = {}  # times on different machines have no common mean
             for record in records:
                 if record.seconds_per_epoch is not None:
                     seconds.setdefault(record.environment.hardware, []).append(record.seconds_per_epoch)
             row = {
-                "run": f"{model} {variation}",
+                "run": self._name(key),
                 "epochs": ABSENT if model == "baseline" else str(epochs),
-                "seeds": str(len(records)),
+                "seeds": str(len({record.seed for record in records})),
                 "parameters": f"{sum(records[0].parameters.values()):,}",
                 "arithmetic": precision,
                 "s/epoch": "; ".join(spread(times) for times in seconds.values()) or ABSENT,
                 "on": "; ".join(seconds) or ABSENT,
             }
             for column, name in METRICS.items():
-                row[column] = spread([m.value for r in records if (m := r.metric(name))])
+                row[column] = over_seeds([(r.seed, m) for r in records for m in r.metrics if m.name == name])
             rows.append(row)
         return rows
 
@@ -124,11 +137,10 @@ class Scoreboard:
 
     def against_report(self) -> list[dict[str, str]]:
         """The report's numbers row by row: ours beside them under every name they could go by, and 'comparable?'."""
-        best: dict[str, dict[str, str]] = {}
-        for row in self.rows():
-            model, variation = row["run"].split(" ", 1)
-            if variation == "report" and int(row["epochs"]) >= int(best.get(model, row)["epochs"]):
-                best[model] = row
+        best, most = {}, {}  # the longest of those on the most images
+        for (model, variation, epochs, _, images, *_), row in zip(self.groups, self.rows(), strict=True):
+            if variation == "report" and (images, epochs) >= most.get(model, (0, 0)):
+                best[model], most[model] = row, (images, epochs)
         return [
             {
                 "the report": f"{line.model.upper()}: {line.quantity}",
@@ -144,6 +156,22 @@ class Scoreboard:
     def to_text(self) -> str:
         """All tables for a terminal."""
         return "\n\n".join(plain_table(rows) for rows in (*self.tables().values(), self.against_report()))
+
+
+def over_seeds(measured: list[tuple[int, MetricResult]]) -> str:
+    """`spread` over the distinct seeds of (seed, result); results of unlike definitions have no common mean."""
+    kinds: dict[tuple, dict[int, list[float]]] = {}
+    for seed, m in measured:
+        network = m.feature_network and (m.feature_network.name, m.feature_network.sha256)
+        kind = (m.n, m.n_reference, m.reference, network, m.splits, m.unit, m.pixel_range)
+        kinds.setdefault(kind, {}).setdefault(seed, []).append(m.value)
+    cells = {kind: spread([mean(values) for values in seeds.values()]) for kind, seeds in kinds.items()}
+    if len(cells) < 2:
+        return next(iter(cells.values()), ABSENT)
+    same_n = len({kind[0] for kind in cells}) < len(cells)
+    return "; ".join(
+        f"{cell} (N = {kind[0]:,}{f' against {kind[1]} of {kind[2]}' if same_n else ''})" for kind, cell in cells.items()
+    )
 
 
 def spread(values: list[float]) -> str:

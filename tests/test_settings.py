@@ -1,0 +1,68 @@
+"""What Keras was told elsewhere, in keras.json or the environment, changes nothing or is refused in one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COUNT = """
+from ganvae_lib.quiet_keras import keras
+from ganvae_lib.networks import discriminator
+network = discriminator()
+print(network.count_params(), network.input_shape, network.dtype_policy.name, keras.config.epsilon())
+"""
+
+
+def python(code, home, settings=None, **environment):
+    """Run `code` under a keras.json of its own."""
+    if settings is not None:
+        (home / "keras.json").write_text(settings if isinstance(settings, str) else json.dumps(settings))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KERAS")}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+        env=clean | {"KERAS_HOME": str(home)} | environment,
+    )  # fmt: skip
+
+
+def test_the_networks_are_the_course_s_whatever_keras_json_says(tmp_path):
+    settings = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1, "backend": "tensorflow"}
+    done = python(COUNT, tmp_path, settings)
+    assert done.stdout.strip() == "4305409 (None, 28, 28, 1) float32 1e-07", done.stderr
+
+
+COMMAND = "import sys; sys.argv = 'ganvae train vae --limit 10'.split()\nfrom ganvae_lib.cli import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "part"),
+    [
+        (None, {"KERAS_BACKEND": "torch"}, "KERAS_BACKEND names the backend 'torch'"),
+        (None, {"KERAS_BACKEND": "theano"}, "runs on tensorflow and jax"),
+        ({"backend": "openvino"}, {}, "keras.json names the backend 'openvino'"),
+        ({"backend": ["jax"]}, {}, "names the backend"),
+        ({"floatx": "float8"}, {}, "sets floatx to 'float8'"),
+        ({"floatx": []}, {}, "sets floatx"),
+        ({"epsilon": 1}, {}, "sets epsilon"),
+        ({"image_data_format": "x"}, {}, "sets image_data_format"),
+        ({"nnx_enabled": True}, {}, "nnx_enabled"),
+        ("[1]", {}, "holds no settings"),
+        ("5", {}, "holds no settings"),
+        (None, {"KERAS_MAX_EPOCHS": "1"}, "KERAS_MAX_EPOCHS is set"),
+        (None, {"KERAS_MAX_STEPS_PER_EPOCH": "2"}, "KERAS_MAX_STEPS_PER_EPOCH is set"),
+        (None, {"KERAS_NNX_ENABLED": "1"}, "KERAS_NNX_ENABLED is set"),
+    ],
+)
+def test_what_would_change_a_training_is_refused_in_one_line_before_keras_loads(tmp_path, settings, environment, part):
+    code = "import atexit\natexit.register(lambda: print('keras' in sys.modules))\n" + COMMAND
+    done = python(code, tmp_path, settings, **environment)
+    assert part in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.returncode == 1 and done.stdout.splitlines()[-1] == "False"
+
+
+def test_a_keras_json_that_is_no_json_is_passed_over_as_keras_does(tmp_path):
+    done = python("from ganvae_lib.quiet_keras import check_settings as c; print(c())", tmp_path, "{")
+    assert done.stdout.strip() == "None", done.stderr
