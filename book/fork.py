@@ -75,7 +75,7 @@ if __name__ == "__main__":
     if len(sys.argv) not in (2, 3) or not sys.argv[1]:
         sys.exit("Say which address: make fork URL=https://github.com/OWNER/NAME")
     changed = fork(sys.argv[1], Path(sys.argv[2]).resolve() if len(sys.argv) == 3 else ROOT)
-    print("\n".join(changed))
+    print(*changed, sep="\n", end="\n" if changed else "")
     print(
         f"{len(changed)} files changed. The text is CC BY 4.0: keep the credit to the original authors in LICENSE-text."
     )

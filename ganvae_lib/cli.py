@@ -49,10 +49,11 @@ class Against(StrEnum):
     train = "train"
 
 
+MAX_N = 1_000_000  # images at once: 3 GB as float32
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, as 'ganvae train' writes it.")]
 BackendOption = Annotated[Backend | None, typer.Option(help="Keras backend. Default: KERAS_BACKEND, else tensorflow.")]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Use only this many training images.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything random.")]
 
 
 @app.command()
@@ -100,7 +101,9 @@ def train(
 @app.command()
 def evaluate(
     target: Annotated[Path, typer.Argument(help="A run folder, a .npz of images, or a folder of 28×28 PNG files.")],
-    n: Annotated[int | None, typer.Option(min=2, help="Samples to draw from a run's model. Default: 10,000.")] = None,
+    n: Annotated[
+        int | None, typer.Option(min=2, max=MAX_N, help="Samples to draw from a run's model. Default: 10,000.")
+    ] = None,
     against: Annotated[Against, typer.Option(help="Real images to compare with.")] = Against.test,
     features: Annotated[
         str, typer.Option(help="Feature networks, comma-separated: mnist, pixels, inception.")
@@ -119,9 +122,9 @@ def evaluate(
     from .runs.evaluation import evaluate_target
 
     results = evaluate_target(target, n=n, against=against.value, features=features.split(","), seed=seed)
-    print(format_table(results))
-    if json:
+    if json:  # first: what was measured is kept, whatever becomes of the printing
         write_text(json, "[" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "]\n")
+    print(format_table(results))
 
 
 @app.command()
@@ -131,7 +134,7 @@ def publish(
     taken: Annotated[
         list[Path] | None, typer.Option("--from", help="Archives of runs trained elsewhere (results-N.tar.xz).")
     ] = None,
-    n: Annotated[int, typer.Option(min=2, help="Samples to store.")] = DECISIONS.n_evaluation_samples,
+    n: Annotated[int, typer.Option(min=2, max=MAX_N, help="Samples to store.")] = DECISIONS.n_evaluation_samples,
     seed: SeedOption = 0,
     weights: Annotated[bool, typer.Option(help="Keep the weights, in float16, where they fit in 4 MB.")] = True,
     backend: BackendOption = None,
@@ -175,7 +178,7 @@ def export(
 @app.command()
 def sample(
     run: RunFolder,
-    n: Annotated[int, typer.Option(min=1, help="How many images.")] = TRAINING.n_sample_images,
+    n: Annotated[int, typer.Option(min=1, max=MAX_N, help="How many images.")] = TRAINING.n_sample_images,
     seed: SeedOption = 0,
     epoch: Annotated[int | None, typer.Option(min=1, help="Use the named checkpoint of this epoch.")] = None,
     out: Annotated[Path, typer.Option(help="A .png (one picture, a grid) or a .npz (uint8 images).")] = Path(
@@ -256,6 +259,9 @@ def scoreboard(
 
 def main() -> None:
     """Entry point: every mistake that a person can mend is one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an encoding without '−' or '×' prints '?' for it
     try:
         code = app(standalone_mode=False)
     except CourseError as error:
@@ -269,7 +275,9 @@ def main() -> None:
             raise
         _fail(error.format_message(), 2)
     if code == 130:  # Ctrl-C; newer Typers return it instead of raising
-        _fail("stopped. What was trained is kept: go on with --resume", 130)
+        kept = {"train": " What was trained is kept: go on with --resume",
+                "reproduce": " What was trained is kept: the same command goes on"}  # fmt: skip
+        _fail(f"stopped.{next((kept[word] for word in sys.argv[1:2] if word in kept), '')}", 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

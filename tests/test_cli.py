@@ -83,6 +83,9 @@ def test_each_command_explains_itself(ganvae, command):
         (("train", "vae", "--colour", "red"), "--colour"),
         (("train", "vae", "--precision", "half"), "--precision"),
         (("sample", "run", "--out", "digits.bmp"), ".png or .npz"),
+        (("train", "vae", "--seed", 2**32), "--seed"),
+        (("sample", "run", "--n", 10**11), "--n"),
+        (("evaluate", "run", "--n", 10**11), "--n"),
         (("bake",), "bake"),
     ],
 )
@@ -129,8 +132,41 @@ def test_ctrl_c_says_how_to_go_on(ganvae, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ganvae_lib.data.load_mnist", interrupted)
-    code, _, err = ganvae("data")
-    assert code == 130 and "--resume" in err
+    for command, told in (("train", "--resume"), ("reproduce", "the same command goes on")):
+        code, _, err = ganvae(command, *(["vae"] if command == "train" else []))
+        assert code == 130 and told in err
+    for arguments in (("data",), ("evaluate", ".")):  # nothing was trained, and they have no --resume
+        code, _, err = ganvae(*arguments)
+        assert code == 130 and err == "ganvae: stopped.\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_what_was_measured_is_kept_and_printed_in_any_encoding(tmp_path, encoding):
+    code = f"""
+import sys
+from ganvae_lib import cli
+from ganvae_lib.metrics import MetricResult
+import ganvae_lib.runs.evaluation as evaluation
+evaluation.evaluate_target = lambda *a, **o: [MetricResult.of("reconstruction MSE on [−1, 1]", 1.0, 5)]
+sys.argv = ["ganvae", "evaluate", "x", "--json", {str(tmp_path / "m.json")!r}]
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding}
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr[-500:]
+    assert b"reconstruction MSE on [?1, 1]" in done.stdout
+    assert "[−1, 1]" in (tmp_path / "m.json").read_text(encoding="utf-8")
+
+
+def test_results_are_written_before_they_are_printed(ganvae, monkeypatch, tmp_path):
+    def broken(_):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("ganvae_lib.runs.evaluation.evaluate_target", lambda *a, **o: [])
+    monkeypatch.setattr("ganvae_lib.metrics.format_table", broken)
+    ganvae("evaluate", "x", "--json", "m.json")
+    assert (tmp_path / "m.json").exists()
 
 
 def test_train_evaluate_sample_publish_and_scoreboard(ganvae, monkeypatch, tmp_path):

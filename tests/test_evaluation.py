@@ -1,15 +1,20 @@
 """What `ganvae evaluate` measures of a run: everything, on what the folder holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from test_record import make
 
 from ganvae_lib import load_mnist, networks, runs
+from ganvae_lib.errors import CourseError, RunError
 from ganvae_lib.losses import bernoulli_nll
+from ganvae_lib.metrics import MetricResult, feature_network
 from ganvae_lib.models.likelihood import log_likelihood_bound
 from ganvae_lib.models.vae import VAE
 from ganvae_lib.runs import evaluation
 from ganvae_lib.runs.evaluation import evaluate_target, publish_baseline
-from ganvae_lib.runs.record import Record
+from ganvae_lib.runs.record import DataSource, Record
 
 
 def vae_of(mu=0.0, log_var=0.0, slope=0.0, a=-1.0):
@@ -118,6 +123,60 @@ def test_a_record_without_weights_keeps_what_was_measured_on_the_model(monkeypat
     assert record.metric("ELBO").value < 0 and record.metric("pixel Fréchet distance").n == 100
     again = evaluate_target(tmp_path / "r", mnist=mnist, progress=False)
     assert {m.name: m.value for m in again} == {m.name: m.value for m in record.metrics}
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """A folder with a record and 100 stored samples; models draw noise."""
+    record = make(
+        data=DataSource(source="few", n_train=4000, n_test=1000, sha256=load_mnist().sha256),
+        metrics=[MetricResult.of("Fréchet distance", 1.0, 10_000, network=feature_network("pixels"), reference="x")],
+    )
+    (tmp_path / "record.json").write_text(record.to_json())
+
+    def draw(model, n, seed):
+        return np.random.default_rng(seed).uniform(-1, 1, (n, 28, 28, 1)).astype("float32")
+
+    monkeypatch.setattr(evaluation, "load_run", lambda folder: (None, record))
+    monkeypatch.setattr(evaluation, "sample", draw)
+
+    def quick(images, _, networks, seed, *, reference, **options):
+        return [MetricResult.of("Fréchet distance", 2.0, len(images), network=networks[0], reference=reference)]
+
+    monkeypatch.setattr(evaluation, "evaluate_samples", quick)
+    evaluation._store(tmp_path, draw(None, 100, 0), 0, record.epochs_done)
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path
+
+
+def test_measuring_again_loses_neither_metrics_nor_samples(measured):
+    before = (measured / "samples.npz").read_bytes()
+    for options in ({"n": 50}, {"n": 50, "seed": 1}, {}):
+        evaluate_target(measured, features=["pixels"], progress=False, **options)
+        assert (measured / "samples.npz").read_bytes() == before
+    found = [m.n for m in Record.read(measured).metrics if m.name == "pixel Fréchet distance"]
+    assert sorted(found) == [50, 100, 10_000]  # each once
+    evaluate_target(measured, n=120, features=["pixels"], progress=False)
+    assert len(np.load(measured / "samples.npz")["x"]) == 120  # more were asked for
+
+
+def test_other_data_than_the_record_s_are_refused(measured):
+    record = (measured / "record.json").read_text()
+    other = replace(load_mnist(), sha256="1" * 64)
+    with pytest.raises(RunError, match="is a run on few"):
+        evaluate_target(measured, mnist=other, features=["pixels"], progress=False)
+    assert (measured / "record.json").read_text() == record
+
+
+def test_samples_without_their_seed_or_cut_short_are_answered(measured):
+    path = measured / "samples.npz"
+    whole = path.read_bytes()
+    np.savez(path, x=np.full((9, 28, 28), 9, "uint8"))
+    with pytest.raises(RunError, match="samples.npz lacks epoch, seed"):
+        evaluate_target(measured, features=["pixels"], progress=False)
+    path.write_bytes(whole[:45])
+    with pytest.raises(CourseError, match="samples.npz"):
+        evaluate_target(measured, features=["pixels"], progress=False)
 
 
 def test_a_search_finds_what_the_decoder_can_draw_and_says_what_the_encoder_leaves(monkeypatch):

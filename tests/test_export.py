@@ -162,6 +162,13 @@ def test_a_gan_has_no_codes_and_no_encoder(tmp_path):
     assert training["epochs"] == [1, 2] and "points" not in training
 
 
+@pytest.mark.parametrize("name", ["../x", "/x", "a/b", "", ".x", "a\\b"])
+def test_a_path_for_a_name_is_refused(tmp_path, name):
+    with pytest.raises(RunError, match="no name for a model"):
+        export(tmp_path, tmp_path / "models", name=name)
+    assert not (tmp_path / "models").exists()
+
+
 def test_a_run_without_weights_is_answered(published, tmp_path):
     (tmp_path / "record.json").write_text((published / "record.json").read_text())
     with pytest.raises(RunError, match="keeps no weights"):

@@ -227,6 +227,14 @@ def test_a_covariance_with_a_negative_variance():
             frechet_distance(a, b)
 
 
+def test_features_as_nested_lists_are_features():
+    a, b = np.random.default_rng(0).standard_normal((2, 9, 3))
+    assert frechet_distance(a.tolist(), b.tolist()) == frechet_distance(a.tolist(), b) == frechet_distance(a, b)
+    for bad in ([], [1.0, 2.0], [[1.0, 2.0], [3.0]], [["a"], ["b"]], [None]):
+        with pytest.raises(MetricError):
+            frechet_distance(bad, b)
+
+
 def test_all_images_alike_has_a_right_answer():
     x = np.ones((20, 3))
     assert float(frechet_distance(x, x)) == 0.0

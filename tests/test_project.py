@@ -114,6 +114,11 @@ def test_repository_address_is_the_same_everywhere():
         for found in re.findall(r"https://github\.com/[\w.-]+/ganvae[\w-]*", path.read_text(errors="replace")):
             if found != url:
                 others[path.relative_to(ROOT).as_posix()] = found
+        for found in re.findall(
+            r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)", path.read_text(errors="replace")
+        ):
+            if found != url.removeprefix("https://github.com/"):
+                others[path.relative_to(ROOT).as_posix()] = found
     assert others == {}
 
 

@@ -62,6 +62,22 @@ def test_the_mapping_forgets_the_length_of_z(gan):
     np.testing.assert_allclose(as_numpy(gan.mapping(z)), as_numpy(gan.mapping(3 * z)), rtol=1e-4, atol=1e-5)
 
 
+def test_a_slow_mapping_starts_the_same_and_moves_a_hundredth_as_far():
+    z, moved, starts = RNG.standard_normal((3, 4)).astype("float32"), [], []
+    for rate in (1.0, 0.01):
+        keras.utils.set_random_seed(0)
+        f = style_gan.mapping(latent_dim=4, hidden=(8,), w_dim=6, rate=rate)
+        starts.append(as_numpy(f(z)))
+        kernel = f.get_layer("mapping_dense_2").kernel
+        before = rate * as_numpy(kernel)
+        adam = keras.optimizers.Adam(1e-3)
+        adam.build([kernel])
+        adam.apply([ops.ones(kernel.shape)], [kernel])
+        moved.append(rate * as_numpy(kernel) - before)
+    np.testing.assert_allclose(starts[1], starts[0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(moved[1], 0.01 * moved[0], rtol=0.02)
+
+
 def test_adaptive_instance_normalisation_sets_mean_and_deviation(gan):
     """After modulation each channel of an image has the mean B w and the deviation |1 + A w| of the layer's own w."""
     w = RNG.standard_normal((5, 3, 6)).astype("float32")

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import RunError
 from ..latent import traversal
 from ..runs import load_run, save_images
+from ..runs.record import is_name
 from ..runs.results import Result
 from .modulated import modulated_layers
 
@@ -43,6 +44,8 @@ def export(run, to, *, name: str | None = None) -> dict:
       RunError: the run keeps no weights, or a layer is of a kind that `book/_static/decoder.js` does not know.
     """
     run, to = Path(run), Path(to)
+    if name is not None and not is_name(name):
+        raise RunError(f"{name!r} is no name for a model: use letters, digits, '-' and '_', no path")
     if not (run / "weights.h5").exists():
         raise RunError(
             f"{run} keeps no weights to export: they were too large for results/; export a smaller variation"

@@ -7,6 +7,7 @@ Beside the running value there is a context: the vector `c` that modulations rea
 import numpy as np
 
 from ..errors import RunError
+from ..quiet_keras import keras
 
 
 class Program:
@@ -24,7 +25,9 @@ class Program:
     def dense(self, layer):
         """A dense layer, with a bias of 0 where it has none."""
         inputs, units = layer.kernel.shape
-        self.add("dense", layer.kernel, _bias(layer, units), inputs=inputs, units=units)
+        rate = getattr(layer, "rate", 1.0)
+        parts = (rate * np.asarray(part) for part in (layer.kernel, _bias(layer, units)))
+        self.add("dense", *parts, inputs=inputs, units=units)
 
     def convolution(self, layer, kind):
         """A convolution, or a transposed one ('deconvolution'), of padding 'same'."""
@@ -76,7 +79,7 @@ def style_layers(model) -> dict:
     f = Program()
     f.add("length", latent=model.latent_dim)
     for layer in model.mapping.layers:
-        if type(layer).__name__ == "Dense":
+        if isinstance(layer, keras.layers.Dense):
             f.dense(layer)
             f.add("leaky", slope=0.2)
     g = Program()

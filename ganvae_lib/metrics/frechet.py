@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .result import MetricError, MetricResult
+from .result import MetricError, MetricResult, checked_features
 from .stats import FeatureStats, factor_of
 
 _ROUNDING = 1e-10  # of the trace: what a shortcut may cost, and what may be clamped at 0
@@ -50,8 +50,9 @@ def frechet_distance(
     Source: Heusel et al. (2017), arXiv:1706.08500, eq. 6; Dowson & Landau (1982).
     """
     more = {}
-    if isinstance(a, list) or isinstance(b, list):
-        a_parts, b_parts = ([p] if isinstance(p, FeatureStats) else p for p in (a, b))
+    a, b = (x if _are_parts(x) or not isinstance(x, list) else checked_features(x) for x in (a, b))
+    if _are_parts(a) or _are_parts(b):
+        a_parts, b_parts = (p if _are_parts(p) else [as_stats(p)] for p in (a, b))
         value, spread, infinite = jackknife(a_parts, b_parts)
         a, b = merged(a_parts), merged(b_parts)
         parts = [len(a_parts), len(b_parts)]
@@ -70,6 +71,11 @@ def frechet_distance(
         better="lower",
         **more,
     )
+
+
+def _are_parts(x) -> bool:
+    """A list of statistics, not features written as nested lists."""
+    return isinstance(x, list) and all(isinstance(part, FeatureStats) for part in x)
 
 
 def frechet_value(a: FeatureStats, b: FeatureStats) -> float:

@@ -154,7 +154,10 @@ def checked_features(features: Any, what: str = "features", dim: int | None = No
     Raises:
       MetricError: Not two axes, not numbers, empty, of another d than `dim`, or NaN or infinity somewhere.
     """
-    x = np.asarray(features)
+    try:
+        x = np.asarray(features)
+    except ValueError:
+        raise MetricError(f"{what} must have shape (N, d); these are lists of unequal lengths") from None
     if x.ndim != 2 or 0 in x.shape:
         raise MetricError(f"{what} must have shape (N, d) with N ≥ 1 and d ≥ 1, not {x.shape}")
     if x.dtype.kind not in "fiub" or x.dtype.itemsize > 8:

@@ -17,14 +17,34 @@ W_MEAN_DECAY = 0.995
 PATHS, PATH_STEP = 1_000, 1e-3  # behind a path length
 
 
-def mapping(latent_dim: int = 16, hidden: tuple[int, ...] = (64, 64), w_dim: int = 32) -> keras.Model:
-    """The mapping network f: z (N, 16) → w (N, 32), z scaled to length √16 first. 7,328 parameters."""
+def mapping(latent_dim: int = 16, hidden: tuple[int, ...] = (64, 64), w_dim: int = 32,
+            rate: float = 1.0) -> keras.Model:  # fmt: skip
+    """The mapping network f: z (N, 16) → w (N, 32), z scaled to length √16 first. 7,328 parameters.
+
+    `rate` is its learning rate as a multiple of the optimizer's; Karras et al. (2019, appendix C) take 0.01.
+    """
     z = keras.Input((latent_dim,))
     h = layers.UnitNormalization(name="mapping_length")(z)
     h = layers.Rescaling(latent_dim**0.5, name="mapping_scale")(h)
     for i, n in enumerate((*hidden, w_dim), 1):
-        h = layers.LeakyReLU(0.2)(layers.Dense(n, kernel_initializer="he_normal", name=f"mapping_dense_{i}")(h))
+        h = layers.LeakyReLU(0.2)(RatedDense(n, rate, name=f"mapping_dense_{i}")(h))
     return keras.Model(z, h, name="mapping")
+
+
+class RatedDense(layers.Dense):
+    """A dense layer of weights r·kernel and r·bias: a step of Adam, whose size no gradient sets, moves them r times.
+
+    The kernel starts 1/r times as large as He et al.'s, so that the layer starts the same for every r.
+    """
+
+    def __init__(self, units, rate=1.0, **kwargs):
+        drawn = keras.initializers.VarianceScaling(2.0 / rate**2, "fan_in", "truncated_normal")
+        super().__init__(units, kernel_initializer=drawn, **kwargs)
+        self.rate = rate
+
+    def call(self, x):
+        """X (N, inputs) → (N, units)."""
+        return self.rate * super().call(x)
 
 
 def synthesis(w_dim: int = 32, channels: int = 64, filters: tuple[int, ...] = (32, 16),
@@ -137,7 +157,8 @@ class StyleGAN(GAN):
 
     Args:
       mapping, synthesis, discriminator: networks of this module; D is `networks.discriminator`.
-      mixing: the probability that an image mixes two styles (Karras et al. 2019, §3.1, take 0.9).
+      mixing: the probability that an image mixes two styles (Karras et al. 2019, §3.1, take 0.9). Unmixed images, as
+        `prior` and `decode` draw them, are what is left of those that D judges: the variety may sit in the mixtures.
       penalty_weight: γ of R1; 0 for none.
       d_steps, seed: as in `GAN`.
     """

@@ -173,6 +173,8 @@ VARIATIONS = {
     "style-gan": {
         "default": {},
         "no-mixing": {"model": {"mixing": 0.0}},
+        "half-mixing": {"model": {"mixing": 0.5}},
+        "slow-mapping": {"mapping": {"rate": 0.01}},
     },
 }
 

@@ -21,6 +21,7 @@ from ..metrics import (
 )
 from ..paper import DECISIONS, TRAINING
 from .record import DataSource, Record, environment
+from .results import read_npz
 from .run import load_run, sample
 
 KEEP = ("samples", "snapshots", "codes", "weights")  # what `publish` can keep of a run, beside record and history
@@ -68,6 +69,11 @@ def evaluate_target(
     mnist = mnist or load_mnist()
     if target.is_dir() and (target / "record.json").exists():
         record = Record.read(target)
+        if record.data.sha256 != mnist.sha256:
+            raise RunError(
+                f"{target} is a run on {record.data.source} (sha256 {record.data.sha256[:12]}), at hand is {mnist.source}: "
+                "set GANVAE_MNIST to the run's data, or measure its samples.npz, which changes no record"
+            )
         images = _samples(target, record, n, seed, mnist)
     else:
         record, images = None, load_images(target)
@@ -90,8 +96,18 @@ def evaluate_target(
             else:
                 results += _of_model(model, reference, digits, name, seed, show, invert)
     if record is not None:
-        write_text(target / "record.json", record.model_copy(update={"metrics": results}).to_json())
+        write_text(target / "record.json", record.model_copy(update={"metrics": _merged(record.metrics, results)}).to_json())
     return results
+
+
+def _merged(before: list[MetricResult], now: list[MetricResult]) -> list[MetricResult]:
+    """What is measured now, and of what was measured before the results in another network, of another set or N."""
+
+    def key(m):
+        return m.name, m.feature_network and (m.feature_network.name, m.feature_network.sha256), m.reference, m.n
+
+    replaced = {key(m) for m in now}
+    return [*now, *(m for m in before if key(m) not in replaced)]
 
 
 def _of_model(model, x, y, name: str, seed: int, progress, invert: bool) -> list[MetricResult]:
@@ -270,13 +286,13 @@ def _samples(folder: Path, record: Record, n: int | None, seed: int, mnist: MNIS
     if record.model == "baseline":
         measured = record.metrics[0].n if record.metrics else DECISIONS.n_evaluation_samples
         return _baseline_samples(record, mnist, n or measured, seed)
-    path = folder / "samples.npz"
+    path, keep = folder / "samples.npz", False
     if path.exists():
-        images = load_images(path)
-        with np.load(path) as file:
-            same = int(file["seed"]) == seed and int(file["epoch"]) == record.epochs_done
-        if same and n in (None, len(images)):
+        images, stored = load_images(path), read_npz(path, "x", "seed", "epoch")
+        current = stored["epoch"] == record.epochs_done
+        if current and stored["seed"] == seed and n in (None, len(images)):
             return images
+        keep = current and (stored["seed"] != seed or (n or DECISIONS.n_evaluation_samples) < len(images))
     elif not (folder / "weights.h5").exists() and not (folder / "checkpoints").exists():
         raise RunError(
             f"{folder} keeps neither samples nor weights, so it cannot be measured again: its record says what was "
@@ -284,7 +300,8 @@ def _samples(folder: Path, record: Record, n: int | None, seed: int, mnist: MNIS
         )
     model, _ = load_run(folder)
     images = sample(model, n or DECISIONS.n_evaluation_samples, seed)
-    _store(folder, images, seed, record.epochs_done)
+    if not keep:  # of the same model, or more of them: what was stored stays
+        _store(folder, images, seed, record.epochs_done)
     return images
 
 
