@@ -18,7 +18,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-colab lint fork reproduce bundle bench mutants
+.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,11 +67,16 @@ format: $(INSTALLED)  ## code and chapters in the style that `make lint` asks fo
 	$(BIN)/ruff format -q --line-length 88 chapters book/speed.ipynb
 
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
-	$(PYTEST) tests --ignore tests/book -n $(JOBS) --dist loadscope
+	$(PYTEST) tests --ignore tests/book --ignore tests/explorables -n $(JOBS) --dist loadscope
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	test ! -d notebooks || $(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope
 	$(BOOK) -q
+	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py
+
+test-more: $(INSTALLED)  ## what takes longer: accessibility on every page, explorables, plain notebooks, every model on JAX
+	$(PYTEST) tests/explorables
 	$(PYTEST) tests/book
+	GANVAE_JAX=all $(PYTEST) tests/test_jax.py
 
 test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versions that Colab has, in an environment of their own
 	.venv-colab/bin/python -m pytest -q --nbval chapters book -n $(JOBS) --dist loadscope
