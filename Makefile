@@ -69,11 +69,11 @@ format: $(INSTALLED)  ## code and chapters in the style that `make lint` asks fo
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
 	$(PYTEST) tests --ignore tests/book --ignore tests/explorables -n $(JOBS) --dist loadscope
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
-	test ! -d notebooks || $(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope
 	$(BOOK) -q
 	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py
 
 test-more: $(INSTALLED)  ## what takes longer: accessibility on every page, explorables, plain notebooks, every model on JAX
+	$(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope
 	$(PYTEST) tests/explorables
 	$(PYTEST) tests/book
 	GANVAE_JAX=all $(PYTEST) tests/test_jax.py
