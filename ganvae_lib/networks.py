@@ -157,6 +157,10 @@ class Style:
 
     def convolution(self, *args, transposed=False, small=False, name):
         """A convolution of padding 'same', or a transposed one; `small` where its output has very few pixels."""
+        if transposed and self.normalisation == "spectral":
+            raise CourseError(
+                "spectral normalisation is built for the discriminator; the generator takes batch or none"
+            )
         kind = (layers.Conv2DTranspose if transposed else
                 SpectralConv2D if self.normalisation == "spectral" else
                 TinyConv2D if small else layers.Conv2D)  # fmt: skip

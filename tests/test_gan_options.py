@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from ganvae_lib import GAN, losses, networks
+from ganvae_lib.errors import CourseError
 from ganvae_lib.training import adam
 
 X = (np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1)) / 127.5 - 1).astype("float32")
@@ -68,3 +69,15 @@ def test_clipping_holds_every_weight_of_the_critic():
     gan, *_ = after_a_step(d_rate=0.5, loss="wasserstein", clip=0.02)
     largest = max(np.abs(w).max() for w in gan.discriminator.get_weights())
     assert largest == pytest.approx(0.02) and np.abs(gan.generator.get_weights()[0]).max() > 0.02
+
+
+@pytest.mark.parametrize("option", ["penalty_weight", "clip", "historical"])
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_a_weight_that_is_no_weight_is_refused(option, value):
+    with pytest.raises(CourseError, match=f"{option} must be 0 or more"):
+        GAN(networks.generator(3, (49,), (2, 1)), networks.discriminator((2,)), **{option: value})
+
+
+def test_a_generator_with_spectral_normalisation_is_refused():
+    with pytest.raises(CourseError, match="built for the discriminator"):
+        networks.generator(3, (49,), (2, 1), normalisation="spectral")

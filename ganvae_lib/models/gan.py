@@ -55,6 +55,9 @@ class GAN(StepModel):
             raise CourseError(f"real_label is a target of the binary cross-entropy; the loss {loss!r} has none")
         if not 0.0 <= average < 1.0:
             raise CourseError(f"average must be in [0, 1), 0 for none; got {average}")
+        for option, value in (("penalty_weight", penalty_weight), ("clip", clip), ("historical", historical)):
+            if not 0.0 <= value < float("inf"):
+                raise CourseError(f"{option} must be 0 or more; got {value}")
         self.generator = self.parts["generator"]() if generator is None else generator
         self.discriminator = self.parts["discriminator"]() if discriminator is None else discriminator
         self.latent_dim = self.generator.input_shape[-1]
