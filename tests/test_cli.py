@@ -131,7 +131,8 @@ def test_ctrl_c_says_how_to_go_on(ganvae, monkeypatch):
     def interrupted(**_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ganvae_lib.data.load_mnist", interrupted)
+    for module in ("data", "runs.reproduce", "runs.evaluation"):
+        monkeypatch.setattr(f"ganvae_lib.{module}.load_mnist", interrupted)
     for command, told in (("train", "--resume"), ("reproduce", "the same command goes on")):
         code, _, err = ganvae(command, *(["vae"] if command == "train" else []))
         assert code == 130 and told in err

@@ -132,5 +132,8 @@ def test_every_network_has_names_of_its_own():
 def test_bad_options_are_answered(option):
     with pytest.raises(CourseError, match=f"{option} must be one of"):
         small_discogan(**{option: "other"})
-    with pytest.raises(CourseError, match="choose 2 or 3 filters"):
-        translator(filters=(4, 4, 4, 4, 4), groups=2)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+def test_a_translator_of_any_depth_ends_at_28_pixels(depth):
+    assert translator((4,) * depth, groups=2).output_shape == (None, 28, 28, 1)

@@ -14,7 +14,7 @@ RECORD = Path(__file__).parents[1] / "results" / "gan-report-seed0" / "epochs.js
 
 def test_each_checkpoint_is_measured_once(tmp_path, monkeypatch):
     data = load_mnist().limit(300)
-    monkeypatch.setattr(epochs, "load_mnist", lambda: data)
+    monkeypatch.setattr("ganvae_lib.runs.epochs.load_mnist", lambda: data)
     runs.train("vae", data, tmp_path / "run", variation="narrow", epochs=2, batch_size=64, progress=False)
     arguments = [str(tmp_path / "run"), str(tmp_path), "--n", "200"]
     epochs.main(arguments)

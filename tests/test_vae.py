@@ -75,8 +75,8 @@ def test_more_samples_tighten_the_importance_weighted_bound():
         vae = small_vae(objective="iwae", samples=k, seed=5)
         vae.compile(optimizer=still("still"))
         mu, log_var = vae.encoder.get_layer("encoder_mu"), vae.encoder.get_layer("encoder_log_var")
-        mu.kernel.assign(ops.ones_like(mu.kernel))  # far from every posterior, so that weights differ
-        log_var.bias.assign(1.0 + log_var.bias)
+        mu.kernel.assign(np.ones(mu.kernel.shape))  # far from every posterior, so that weights differ
+        log_var.bias.assign(1.0 + log_var.bias.value)
         vae.decoder.set_weights(DECODER.get_weights())
         vae.encoder.get_layer("encoder_dense_2").set_weights(ENCODER.get_layer("encoder_dense_2").get_weights())
         return np.mean([fit_one_batch(vae)["loss"][0] for _ in range(20)])

@@ -130,8 +130,8 @@ class FeatureStats:
             self._shift, self._offset = other._shift, np.zeros_like(other._shift)
         if self.dim != other.dim:
             raise MetricError(f"features of d = {self.dim} and d = {other.dim} do not mix: use one feature network")
-        other._use_given()
-        self._join(other.n, (other._shift - self._shift) + other._offset, other._rows)
+        # The factor, not the rows: the sum must not depend on whether somebody has asked for it before.
+        self._join(other.n, (other._shift - self._shift) + other._offset, [other.factor])
         if self.third_moments:
             self._third = other._third + (0.0 if self._third is None else self._third)
             self._norms = self._norms + other._norms

@@ -55,8 +55,6 @@ def translator(
     for i, n in enumerate((*filters[-2::-1],), 1):
         h = block(h, layers.Conv2DTranspose(n, kernel_size, 2, "same", name=f"{name}_deconv_{i}"))
     h = layers.Conv2DTranspose(1, kernel_size, 2, "same", name=f"{name}_deconv_{len(filters)}")(h)
-    if h.shape[1] < networks.IMAGE_SIZE or (h.shape[1] - networks.IMAGE_SIZE) % 2:
-        raise CourseError(f"{len(filters)} halvings and doublings end at {h.shape[1]} pixels: choose 2 or 3 filters")
     if h.shape[1] > networks.IMAGE_SIZE:
         h = layers.Cropping2D((h.shape[1] - networks.IMAGE_SIZE) // 2)(h)
     return keras.Model(x, layers.Activation("tanh", dtype="float32", name=f"{name}_output")(h), name=name)
@@ -114,8 +112,8 @@ class DiscoGAN(StepModel):
         self.domain, self.reconstruction, self.cycle_weight = domain, reconstruction, cycle_weight
         self.to_b, self.undo = DOMAINS[domain]
 
-    def compile(self, g_optimizer=None, d_optimizer=None, learning_rate=1e-3, d_learning_rate=2e-4, beta_1=0.5,
-                beta_2=0.999, **kwargs):  # fmt: skip
+    def compile(self, g_optimizer=None, d_optimizer=None, learning_rate=1e-3,
+                d_learning_rate=TRAINING.learning_rate, beta_1=0.5, beta_2=0.999, **kwargs):  # fmt: skip
         """Adam for both translators together, and one for both discriminators."""
 
         def together(*networks):
