@@ -64,9 +64,8 @@ def in_page(told, script):
         pytest.skip("Node is not installed")
     told = told | {"weights": _base64(told["weights"]), "name": "m", "latent_dim": 5}
     code = PAGE + f"globalThis.ganvaeModels = {{ m: {json.dumps(told)} }};\n"
-    code += "".join(
-        (STATIC / name).read_text(encoding="utf-8") for name in ("decoder.js", "explorer.js", "modulated.js")
-    )
+    scripts = ("decoder.js", "controls.js", "explorer.js", "modulated.js")
+    code += "".join((STATIC / name).read_text(encoding="utf-8") for name in scripts)
     done = subprocess.run(["node"], input=f"{code}\nconsole.log(JSON.stringify({script}));", text=True, check=False,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

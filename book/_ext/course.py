@@ -168,7 +168,7 @@ def add_explorers(app, pagename, templatename, context, doctree):
     """Load the scripts on the pages that have an explorer, and on no other."""
     found = re.findall(r'class="explorer" data-kind="(\w+)" data-model="([\w-]+)"', context.get("body", ""))
     scripts = sorted({script for kind, model in found for script in scripts_of(kind, model)})
-    code = ["decoder.js", "explorer.js"] * bool(scripts)
+    code = ["decoder.js", "controls.js", "explorer.js"] * bool(scripts)
     code += ["modulated.js"] * any(kind in MODULATED for kind, _ in found)
     for script in [f"models/{script}" for script in scripts] + code:
         app.add_js_file(script, loading_method="defer", priority=900)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CourseError, DataError
+from ..files import whole, write_text
 from ..quiet_keras import keras, layers, ops
 
 FEATURE_DIM = 64
@@ -250,13 +251,11 @@ def _set_weights(model, weights: dict[str, np.ndarray]) -> None:
 def save_classifier(model: keras.Model, card: dict, folder: str | os.PathLike) -> dict:
     """Write weights and card into `folder`, each in one move; return the card, now with hash and size."""
     weights_path = Path(folder) / WEIGHTS_NAME
-    partial = weights_path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **_rounded_weights(model))
-    card = {**card, "sha256": file_sha256(partial), "bytes": partial.stat().st_size}
-    os.replace(partial, weights_path)
-    partial = weights_path.with_suffix(".partial.json")
-    partial.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, weights_path.with_suffix(".json"))
+    with whole(weights_path) as part:
+        with open(part, "wb") as file:
+            np.savez_compressed(file, **_rounded_weights(model))
+        card = {**card, "sha256": file_sha256(part), "bytes": part.stat().st_size}
+    write_text(weights_path.with_suffix(".json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     return card
 
 

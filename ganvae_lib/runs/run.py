@@ -10,7 +10,7 @@ import numpy as np
 from ..data import MNIST, to_uint8, to_unit_range
 from ..errors import RunError, TrainingError
 from ..paper import DECISIONS, TRAINING
-from ..files import write_text
+from ..files import whole, write_text
 from .record import DataSource, Record, environment
 
 
@@ -160,10 +160,9 @@ def sample(model, n: int, seed: int = 0, batch_size: int = 500) -> np.ndarray:
 def save_images(path, images: np.ndarray) -> None:
     """Write images (N, 28, 28, 1) in [−1, 1] as a square grid (.png) or as uint8 (.npz, key 'x')."""
     path, x = Path(path), to_uint8(images)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path, "choose another --out") as part, open(part, "wb") as file:
         if path.suffix == ".npz":
-            np.savez_compressed(path, x=x)
+            np.savez_compressed(file, x=x)
             return
         from PIL import Image
 
@@ -171,9 +170,8 @@ def save_images(path, images: np.ndarray) -> None:
         rows = -(-len(x) // columns)
         grid = np.zeros((rows * columns, 28, 28), "uint8")
         grid[: len(x)] = x
-        Image.fromarray(grid.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)).save(path)
-    except OSError as error:
-        raise RunError(f"{path} could not be written ({error.strerror or error}): choose another --out") from error
+        grid = grid.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
+        Image.fromarray(grid).save(file, "PNG")
 
 
 def _start(out: Path) -> list:
