@@ -67,7 +67,7 @@ format: $(INSTALLED)  ## code and chapters in the style that `make lint` asks fo
 	$(BIN)/ruff format -q --line-length 88 chapters book/*.ipynb
 
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
-	$(PYTEST) tests --ignore tests/book --ignore tests/explorables -n $(JOBS) --dist loadscope
+	$(PYTEST) tests --ignore tests/book --ignore tests/explorables -n $(JOBS) --dist loadscope --no-loadscope-reorder
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	$(BOOK) -q
 	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py

@@ -1,4 +1,4 @@
-"""What `ganvae_lib.quiet_keras` sets before TensorFlow starts, for test modules that import Keras first; and one seed."""
+"""One seed for every test; and what `ganvae_lib.quiet_keras` sets before TensorFlow starts."""
 
 import os
 import random

@@ -114,6 +114,8 @@ def plain_signatures(app, what, name, obj, options, signature, returns):
 # What an explorer does, and the part of an exported model that it needs beside the decoder.
 KINDS = {"sliders": None, "map": None, "walk": None, "draw": "encoder", "training": "training", "classes": None,
          "styles": None}  # fmt: skip
+STILL = "Images of the decoder {}, one coordinate moved in each row"  # what the exported picture shows
+STILLS = {"classes": "Images of the generator {}: each row a draw of z, each column a class asked for, 0 to 9"}
 MODULATED = {"classes", "styles"}  # those that modulated.js adds to explorer.js
 
 
@@ -152,7 +154,7 @@ class Explorer(Directive):
         source = "../" * env.docname.count("/") + f"_static/models/{model}.png"
         return (
             f'<div class="explorer" data-kind="{kind}" data-model="{model}" role="group" aria-label="{label}">'
-            f'<img src="{source}" alt="Images of the decoder {model}, one coordinate moved in each row">'
+            f'<img src="{source}" alt="{STILLS.get(kind, STILL).format(model)}">'
             f"<p>{label} (Alive where scripts are on; here, images of the same decoder.)</p></div>"
         )
 
