@@ -24,7 +24,7 @@ NEEDS = {
     "ex-div-control": ("def kl(log_p, log_q)", "def gaussian_kl("),
     "ex-div-split": ("def kl(log_p, log_q)", "def gaussian_kl("),
     "ex-obj-doubling": ("def field(theta, phi", "def play("),
-    "ex-gan-flops": ("g_counts = [dense(",),
+    "ex-gan-flops": ("g_counts = [",),
 }
 SETUP = {  # what a cell makes by training or from data, in a small form
     "ex-data-range": "x_reference = np.random.default_rng(0).uniform(-1, 1, (20, 28, 28, 1))",
