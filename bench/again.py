@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ganvae_lib.data import load_mnist
+from ganvae_lib.errors import RunError
 from ganvae_lib.metrics.result import figure
 from ganvae_lib.runs.evaluation import evaluate_target
 from ganvae_lib.runs.record import Record
@@ -47,7 +48,11 @@ def main(argv=None) -> int:
     folders = parser.parse_args(argv).folder or sorted(path.parent for path in Path("results").rglob("record.json"))
     mnist, figures, different = load_mnist(), 0, 0
     for folder in folders:
-        n, lines = differences(folder, mnist)
+        try:
+            n, lines = differences(folder, mnist)
+        except RunError as error:  # neither samples nor weights are kept: its record says what was measured once
+            print(error)
+            continue
         figures, different = figures + n, different + len(lines)
         print(f"{folder}: {n} figures, {len(lines)} different", *lines, sep="\n  ", flush=True)
     print(f"{len(folders)} records, {figures} figures, {different} different")
