@@ -70,7 +70,7 @@ test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in
 	$(PYTEST) tests --ignore tests/book --ignore tests/explorables -n $(JOBS) --dist loadscope --no-loadscope-reorder
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	$(BOOK) -q
-	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py
+	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py tests/book/test_book_modulated.py
 
 test-more: $(INSTALLED)  ## what takes longer: accessibility on every page, explorables, plain notebooks, every model on JAX
 	$(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope

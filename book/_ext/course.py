@@ -115,7 +115,10 @@ def plain_signatures(app, what, name, obj, options, signature, returns):
 KINDS = {"sliders": None, "map": None, "walk": None, "draw": "encoder", "training": "training", "classes": None,
          "styles": None}  # fmt: skip
 STILL = "Images of the decoder {}, one coordinate moved in each row"  # what the exported picture shows
-STILLS = {"classes": "Images of the generator {}: each row a draw of z, each column a class asked for, 0 to 9"}
+STILLS = {
+    "classes": "Images of the generator {}: each row a draw of z, each column a class asked for, 0 to 9",
+    "styles": "Images of the generator {}: each row one draw, each column the coarse style of another one",
+}
 MODULATED = {"classes", "styles"}  # those that modulated.js adds to explorer.js
 
 
