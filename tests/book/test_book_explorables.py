@@ -11,9 +11,9 @@ WHERE = {
     "dirac-gan": "03_gan_objective",
     "checkerboard": "04_gan",
     "gan-plane": "05_gan_failures",
-    "posterior": "06_elbo",
-    "beta": "08_vae_failures",
-    "metrics": "09b_coverage",
+    "posterior": "07_elbo",
+    "beta": "10_vae_failures",
+    "metrics": "12_coverage",
 }
 
 
