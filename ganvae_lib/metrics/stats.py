@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import whole
 from .result import MetricError, checked_features
 
 MAX_THIRD_MOMENTS_DIM = 128  # d³ sums: 16 MB at d = 128
@@ -199,7 +200,7 @@ class FeatureStats:
         arrays = {"n": np.int64(self.n), "factor": self.factor, "shift": self._shift, "offset": self._offset}
         if self.third_moments:
             arrays |= {"third": self._third, "norms": self._norms}
-        with open(path, "wb") as file:
+        with whole(path) as part, open(part, "wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
