@@ -65,13 +65,13 @@ pdf: html  ## each chapter as a PDF for paper, into _build/pdf (needs Chromium)
 
 format: $(INSTALLED)  ## code and chapters in the style that `make lint` asks for; stored outputs stay
 	$(BIN)/ruff format -q --exclude '*.ipynb' .
-	$(BIN)/ruff format -q --line-length 88 chapters book/speed.ipynb
+	$(BIN)/ruff format -q --line-length 88 chapters book/*.ipynb
 
 test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in a real browser
-	$(PYTEST) tests --ignore tests/book --ignore tests/explorables -n $(JOBS) --dist loadscope
+	$(PYTEST) tests --ignore tests/book --ignore tests/explorables -n $(JOBS) --dist loadscope --no-loadscope-reorder
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	$(BOOK) -q
-	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py
+	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py tests/book/test_book_modulated.py
 
 test-more: $(INSTALLED)  ## what takes longer: accessibility on every page, explorables, plain notebooks, every model on JAX
 	$(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope
@@ -90,7 +90,7 @@ test-colab: .venv-colab/.installed  ## every chapter cell by cell with the versi
 lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the book, citations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --exclude '*.ipynb' .
-	$(BIN)/ruff format --check --line-length 88 chapters book/speed.ipynb
+	$(BIN)/ruff format --check --line-length 88 chapters book/*.ipynb
 	$(BIN)/codespell
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: the workflows are not checked"; fi
 	$(BOOK) -q --builder custom --custom-builder dummy

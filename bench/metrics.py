@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ganvae_lib.files import write_text
 from ganvae_lib.metrics import FeatureStats, inception_score, kernel_distance, precision_recall_density_coverage
 from ganvae_lib.metrics.frechet import frechet_value
 from ganvae_lib.runs.record import hardware_in_words
@@ -319,8 +320,7 @@ def main() -> None:
             "table": bench_accuracy(peers, *arguments.accuracy) if "mpmath" in known else [],
         },
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(arguments.out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     print(f"\nwritten: {arguments.out.relative_to(ROOT) if arguments.out.is_relative_to(ROOT) else arguments.out}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ganvae_lib.files import write_text
 from ganvae_lib.metrics import FeatureStats, inception_score, kernel_distance, precision_recall_density_coverage
 from ganvae_lib.metrics.frechet import frechet_value
 from ganvae_lib.paper import DECISIONS, TRAINING
@@ -179,8 +180,7 @@ def main():
         "curves": curves,
         "starting": starting,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(arguments.out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

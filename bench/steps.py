@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 # A contender loads its own library alone: what needs Keras imports it where it is used.
+from ganvae_lib.files import write_text
 from ganvae_lib.paper import TRAINING
 from ganvae_lib.runs.record import WITHOUT_BFLOAT16, hardware_in_words, vectors
 
@@ -236,8 +237,7 @@ def main():
         "epoch is": f"{TRAINING.n_train // BATCH} steps of that many seconds",
         "table": table,
     }  # fmt: skip
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(arguments.out, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def show(table):

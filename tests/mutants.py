@@ -1,7 +1,8 @@
 """Change the library in small ways, one at a time, and see whether its tests notice: `make mutants`.
 
 A mutant is one changed sign (+ − * /), factor or index (a number one larger) in a function of losses, models, training
-or metrics. It runs against the unit tests of its module alone. What no test notices is printed; `EXPLAINED` says of
+or metrics, or one of `NAMED`, mistakes written by hand. It runs against the unit tests of its module alone, a mistake
+of `NAMED` against one test. What no test notices is printed; `EXPLAINED` says of
 some why no test can. Which of all possible mutants are tried is a function of `SEED`.
 """
 
@@ -34,6 +35,38 @@ TARGETS = {  # module: how many mutants, and the tests that answer for it
     "metrics/stats": (18, "test_metrics_stats"),
 }
 SIGNS = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*")}
+# Mistakes that are easily made, written by hand: what, module, (old, new), the test that must notice.
+NAMED = (
+    ("the gradient penalty with an alpha for each pixel", "models/gan",
+     ("alpha = ops.reshape(self.uniform(ops.shape(x_real)[0], 1), (-1, *[1] * (len(x_real.shape) - 1)))",
+      "alpha = ops.reshape(self.uniform(ops.shape(x_real)[0], 784), ops.shape(x_real))"),
+     "test_losses::test_the_gradient_penalty_looks_between_real_and_fake_with_one_alpha_an_image"),
+    ("the hinge with its signs exchanged", "losses",
+     ("ops.relu(1.0 - real)) + ops.mean(ops.relu(1.0 + fake))",
+      "ops.relu(1.0 + real)) + ops.mean(ops.relu(1.0 - fake))"),
+     "test_losses::test_hinge_at_its_corners"),
+    ("batch normalisation over real and fake in one batch", "models/gan",
+     ("self.discriminator_loss(critic(x_real), critic(fake), **smoothing)",
+      "self.discriminator_loss(*ops.split(critic(ops.concatenate([x_real, fake])), 2), **smoothing)"),
+     "test_gan_options::test_real_and_fake_images_are_normalised_apart"),
+    ("the bottleneck's beta not held at 0", "models/bottleneck_gan",
+     ("ops.maximum(beta + self.beta_step * (kl - self.information), 0.0)",
+      "beta + self.beta_step * (kl - self.information)"),
+     "test_bottleneck_gan::test_beta_is_never_negative"),
+    ("T subtracted from the KL of AVB", "models/adversarial_vae",
+     ("self.log_ratio(x, w, training) + log_r_over_p", "log_r_over_p - self.log_ratio(x, w, training)"),
+     "test_avb::test_a_discriminator_with_the_right_features_is_the_log_ratio_and_tells_the_kl"),
+    ("T trained with q and r exchanged", "models/adversarial_vae",
+     ("(self.log_ratio(x, w, training=True), self.log_ratio(x, noise, training=True))",
+      "(self.log_ratio(x, noise, training=True), self.log_ratio(x, w, training=True))"),
+     "test_avb::test_a_discriminator_with_the_right_features_is_the_log_ratio_and_tells_the_kl"),
+    ("Q's gradient kept from the generator", "models/infogan",
+     ("- self.information * l_i", "- self.information * ops.stop_gradient(l_i)"),
+     "test_infogan::test_the_gradient_of_l_i_reaches_the_generator"),
+    ("an average of weights without their running statistics", "models/gan",
+     ("a = self.average if now.path in trained else 0.0", "a = self.average if now.path in trained else 1.0"),
+     "test_stateful::test_an_average_takes_running_statistics_over"),
+)  # fmt: skip
 EXPLAINED: dict[str, str] = {}  # 'module: line → changed line': why no test can notice
 
 
@@ -106,6 +139,17 @@ def mutants(module, n):
         yield path, changed, f"{module}: {before} → {after}"
 
 
+def named(only=""):
+    """The mutants written by hand, as (path, changed source, what in words, test)."""
+    for what, module, (old, new), test in NAMED:
+        path = ROOT / "ganvae_lib" / f"{module}.py"
+        source = path.read_text(encoding="utf-8")
+        if source.count(old) != 1:
+            sys.exit(f"{module} does not hold once what 'NAMED' changes in it: {old}")
+        if only in f"named {module}":
+            yield path, source.replace(old, new).encode(), f"{module}: {what}", test
+
+
 def passes(path, source, tests):
     """Whether the tests pass with this source in the place of the file's, in a child of this process."""
     child = os.fork()
@@ -129,7 +173,8 @@ def passes(path, source, tests):
     SourceFileLoader.get_code = mutated
     import pytest
 
-    files = [str(ROOT / "tests" / f"{test}.py") for test in tests.split()]
+    wanted = [test.partition("::") for test in tests.split()]  # a module, or module::test
+    files = [str(ROOT / "tests" / f"{module}.py") + mark + test for module, mark, test in wanted]
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:xdist"]
     os._exit(int(pytest.main([*options, *files])))
 
@@ -145,6 +190,17 @@ def run(only=""):
     for name in [name for name in sys.modules if name.split(".")[0] == "ganvae_lib"]:
         del sys.modules[name]
     killed, survived, explained = [], [], []
+    by_hand = list(named(only))
+    tests = " ".join(sorted({test for *_, test in by_hand}))
+    if by_hand and not passes(by_hand[0][0], by_hand[0][0].read_bytes(), tests):
+        sys.exit(f"{tests} fail without any change: mend them first")
+    for path, source, what, test in by_hand:
+        if passes(path, source, test):
+            survived.append(what)
+            print("SURVIVED", what, flush=True)
+        else:
+            killed.append(what)
+            print("killed", what, flush=True)
     for module, (n, tests) in TARGETS.items():
         if only not in module:
             continue
@@ -162,10 +218,12 @@ def run(only=""):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="modules with this in their name")
+    parser.add_argument("--only", default="", help="modules with this in their name; 'named' for NAMED")
     parser.add_argument("--list", action="store_true", help="only list the mutants")
     arguments = parser.parse_args()
     if arguments.list:
+        for _, _, what, test in named(arguments.only):
+            print(f"{what} ({test})")
         for module, (n, _) in TARGETS.items():
             for _, _, what in mutants(module, n):
                 print(what)

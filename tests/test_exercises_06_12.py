@@ -1,4 +1,4 @@
-"""The self-checks of the exercises in chapters 06 to 12: what they must refuse, and what they must accept.
+"""The self-checks of the exercises in chapters 06 to 13: what they must refuse, and what they must accept.
 
 A check runs as it stands in its notebook, after the cells it needs, with an answer in the place of None.
 """
@@ -22,6 +22,19 @@ FOUND = """
 live = {(10, 0): {"error": 0.116}, (50, 0): {"error": 0.08}}
 pca_error = {d: 0.3 * 0.94**d for d in range(1, 101)}
 """
+SCORED = """
+draw = np.random.default_rng(0)
+y_test = np.repeat(np.arange(10), 40)
+amount = draw.uniform(50, 150, 400)
+scores = {d: {"VAE: reconstruction": amount + draw.normal(0, 30, 400) + 20 * (y_test == d),
+              "VAE: squared error": amount * draw.uniform(0.5, 1.5, 400) + 40 * (y_test == d)} for d in (1, 2)}
+"""
+WIDTHS = """
+draw = np.random.default_rng(0)
+widths = {"real test digits": draw.normal(1.8, 0.1, 500), "VAE of the report": draw.normal(2.1, 0.1, 500)}
+"""
+ERROR = """(lambda s: auroc(s[np.flatnonzero(y_test != 1)[1::2]], s[y_test == 1]))"""
+OVER_INK = f"""{ERROR}(scores[1]["VAE: squared error"] / amount)"""
 CASES = {
     "06_elbo": {
         "elbo-29": (["elbo-02"], [4.0, 0.69, 2.5], [2, 4 / 2, np.float64(2)]),
@@ -82,6 +95,18 @@ CASES = {
     "12_latent": {
         "lat-44": (["lat-02"], [0.5, 1.0, 1.41], [0.71, 1 / math.sqrt(2), 0.7]),
         "lat-50": (["lat-02"], [0.6, 0.64, 1.0], [0.8, 4 / 5]),
+    },
+    "13_gan_or_vae": {
+        "decide-63": (["decide-02"], [3, 6, 1.8], [5, 5.0, 3 * 2 / 1.2]),
+        "decide-67": (["decide-02", ("decide-63", "self_check")], [0.1, 0.5, -0.1], [0.9, 9 / 10]),
+        "decide-71": (["decide-02", ("decide-63", "self_check")], [0.8, 0.95, 0.01], [0.139, 0.008 / 0.0575]),
+        "decide-75": (["decide-02", ("decide-44", "auroc"), ("decide-63", "self_check")], [0.047, 0.001, 0.09],
+                      [0.03, 0.031]),
+        "decide-79": (["decide-02", ("decide-44", "auroc"), ("decide-63", "self_check"), WIDTHS], [0.5, 0.02, 0.9],
+                      [0.98, 0.98125]),
+        "decide-83": (["decide-02", ("decide-44", "auroc"), ("decide-63", "self_check"), SCORED],
+                      [f"1 - {OVER_INK}", f"{ERROR}(scores[1]['VAE: squared error'])",
+                       f"{ERROR}(scores[1]['VAE: reconstruction'])"], [OVER_INK, f"round({OVER_INK}, 2)"]),
     },
 }  # fmt: skip
 

@@ -60,7 +60,7 @@ def test_every_mention_is_set(copy):
         assert "ganvae-course/ganvae-course" not in text, name
         # A clone of the new repository makes a folder of the new name.
         assert not re.search(r"(test -d |\./|cd |Path\(\")ganvae-course", text), name
-    assert "git clone -q --depth 1 " + NEW + "\n" in after["book/install_cell.txt"]
+    assert f'URL = "{NEW}"\n' in after["book/install_cell.txt"]
     assert after["book/install_cell.txt"].endswith("--no-deps ./gan.class\n")
     assert "github/a-teacher/gan.class/blob/main/notebooks/01_data.ipynb" in after["README.md"]
     assert 'Path("gan.class/results")' in after["ganvae_lib/runs/results.py"]

@@ -47,6 +47,20 @@ def test_the_gradient_penalty_is_taken_between_real_and_fake():
     assert history["d_loss"][0] != pytest.approx(plain + 5.0 * np.mean((other - 1) ** 2), rel=1e-6)
 
 
+def test_real_and_fake_images_are_normalised_apart():
+    """D's loss is that of two batches; over one joint batch its normalisation would read the share of fakes."""
+    generator = networks.generator(latent_dim=5, hidden=(12, 7 * 7 * 4), filters=(4, 1))
+    gan = GAN(generator, networks.discriminator(filters=(4, 8), normalisation="batch"), seed=3)
+    gan.compile(d_optimizer=adam(0.0, name="d"), g_optimizer=adam(0.0, name="g"))
+    fake = ops.convert_to_numpy(gan.generator(gan.noise(len(X), gan.latent_dim), training=True))
+    gan.noise_seed.state.assign([3, 0])
+    apart = [gan.discriminator(x, training=True) for x in (X, fake)]
+    joint = gan.discriminator(np.concatenate([X, fake]), training=True)
+    value = gan.fit(X, batch_size=len(X), epochs=1, verbose=0, shuffle=False).history["d_loss"][0]
+    assert value == pytest.approx(float(losses.discriminator_loss(*apart)), rel=1e-4)
+    assert value != pytest.approx(float(losses.discriminator_loss(*ops.split(joint, 2))), rel=1e-3)
+
+
 def test_a_soft_label_is_the_losss_own():
     gan, fake, _, _, history = after_a_step(real_label=0.9)
     expected = float(losses.discriminator_loss(gan.discriminator(X), gan.discriminator(fake), 0.9))

@@ -1,5 +1,6 @@
 """Modulated generators as a page runs them: the page's own script, run by Node where there is one, against Keras."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from ganvae_lib.explore.export import _base64
 from ganvae_lib.explore.modulated import modulated_layers
 from ganvae_lib.models import conditional_gan, style_gan
 from ganvae_lib.quiet_keras import keras
+from ganvae_lib.runs import load_run
+from ganvae_lib.runs.results import find
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 RNG = np.random.default_rng(0)
@@ -61,9 +64,8 @@ def in_page(told, script):
         pytest.skip("Node is not installed")
     told = told | {"weights": _base64(told["weights"]), "name": "m", "latent_dim": 5}
     code = PAGE + f"globalThis.ganvaeModels = {{ m: {json.dumps(told)} }};\n"
-    code += "".join(
-        (STATIC / name).read_text(encoding="utf-8") for name in ("decoder.js", "explorer.js", "modulated.js")
-    )
+    scripts = ("decoder.js", "controls.js", "explorer.js", "modulated.js")
+    code += "".join((STATIC / name).read_text(encoding="utf-8") for name in scripts)
     done = subprocess.run(["node"], input=f"{code}\nconsole.log(JSON.stringify({script}));", text=True, check=False,
                           capture_output=True)  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -92,6 +94,22 @@ def test_the_page_s_arithmetic_of_classes_is_keras_to_1e_4(conditional):
     script = f"{json.dumps(zy.tolist())}.map((zy) => Array.from(ganvae.decode('m', zy)))"
     expected = np.asarray(gan.decode(zy)).reshape(6, 784)
     assert np.abs(in_page(modulated_layers(gan), script) - expected).max() <= 1e-4
+
+
+def test_the_exported_generator_is_the_one_of_its_run():
+    """What stands in book/_static/models, run by the page's script, against Keras with the run's weights."""
+    text = (STATIC / "models" / "conditional-gan.js").read_text(encoding="utf-8")
+    told = json.loads(text.partition(" = ")[2].rstrip(";\n"))
+    stored = find(f"beyond/{told['run']}")
+    if stored is None:
+        pytest.skip(f"beyond/{told['run']} is not in results/")
+    gan = load_run(stored.folder)[0]
+    assert gan.page_network().count_params() <= 100_000 and told["epochs"] == stored.record.epochs_done
+    zy = gan.prior(8, np.random.default_rng(3))
+    weights = np.frombuffer(base64.b64decode(told["weights"]), "<f2")
+    script = f"{json.dumps(zy.tolist())}.map((zy) => Array.from(ganvae.decode('m', zy)))"
+    expected = np.asarray(gan.decode(zy)).reshape(8, 784)
+    assert np.abs(in_page(told | {"weights": weights}, script) - expected).max() <= 0.02
 
 
 def test_the_page_mixes_styles_as_keras_does(style):

@@ -114,6 +114,11 @@ def plain_signatures(app, what, name, obj, options, signature, returns):
 # What an explorer does, and the part of an exported model that it needs beside the decoder.
 KINDS = {"sliders": None, "map": None, "walk": None, "draw": "encoder", "training": "training", "classes": None,
          "styles": None}  # fmt: skip
+STILL = "Images of the decoder {}, one coordinate moved in each row"  # what the exported picture shows
+STILLS = {
+    "classes": "Images of the generator {}: each row a draw of z, each column a class asked for, 0 to 9",
+    "styles": "Images of the generator {}: each row one draw, each column the coarse style of another one",
+}
 MODULATED = {"classes", "styles"}  # those that modulated.js adds to explorer.js
 
 
@@ -152,7 +157,7 @@ class Explorer(Directive):
         source = "../" * env.docname.count("/") + f"_static/models/{model}.png"
         return (
             f'<div class="explorer" data-kind="{kind}" data-model="{model}" role="group" aria-label="{label}">'
-            f'<img src="{source}" alt="Images of the decoder {model}, one coordinate moved in each row">'
+            f'<img src="{source}" alt="{STILLS.get(kind, STILL).format(model)}">'
             f"<p>{label} (Alive where scripts are on; here, images of the same decoder.)</p></div>"
         )
 
@@ -166,7 +171,7 @@ def add_explorers(app, pagename, templatename, context, doctree):
     """Load the scripts on the pages that have an explorer, and on no other."""
     found = re.findall(r'class="explorer" data-kind="(\w+)" data-model="([\w-]+)"', context.get("body", ""))
     scripts = sorted({script for kind, model in found for script in scripts_of(kind, model)})
-    code = ["decoder.js", "explorer.js"] * bool(scripts)
+    code = ["decoder.js", "controls.js", "explorer.js"] * bool(scripts)
     code += ["modulated.js"] * any(kind in MODULATED for kind, _ in found)
     for script in [f"models/{script}" for script in scripts] + code:
         app.add_js_file(script, loading_method="defer", priority=900)

@@ -2,12 +2,28 @@
 (() => {
   "use strict";
 
-  /** A folded solution's button is named after its exercise, not 'Toggle hidden content'. */
+  /** A folded solution's button is named after the exercise before it, not 'Toggle hidden content'. */
   function nameButtons() {
-    for (const button of document.querySelectorAll(".toggle-button")) {
-      const title = button.closest(".admonition-title");
-      if (title) button.setAttribute("aria-label", title.textContent.replace(/\s+/g, " ").trim());
+    const text = (node) => node.textContent.replace(/\s+/g, " ").trim();
+    let exercise = "";
+    for (const title of document.querySelectorAll(".admonition > .admonition-title")) {
+      if (title.parentElement.matches(".exercise")) exercise = text(title.querySelector(".caption-number") ?? title);
+      const button = title.querySelector(".toggle-button");
+      const solved = title.parentElement.matches(".solution") && exercise;
+      if (button) button.setAttribute("aria-label", solved ? `Solution to ${exercise}` : text(title));
     }
+  }
+
+  /** The theme takes the focus away from a button that was pressed. From the keyboard it comes back. */
+  function keepFocus() {
+    for (const button of document.querySelectorAll(".theme-switch-button, .primary-toggle, .secondary-toggle")) {
+      button.addEventListener("click", (event) => event.detail === 0 && button.focus());
+    }
+  }
+
+  /** Tab goes through what a page does; its headings are reached through the contents. */
+  function shortenTab() {
+    for (const link of document.querySelectorAll("a.headerlink")) link.tabIndex = -1;
   }
 
   const MODES = { auto: "as the system", light: "light", dark: "dark" };
@@ -55,6 +71,8 @@
   function start() {
     nameButtons();
     nameSwitch();
+    keepFocus();
+    shortenTab();
     markWide();
     new MutationObserver(nameSwitch).observe(document.documentElement, { attributeFilter: ["data-mode"] });
     addEventListener("resize", soon);

@@ -86,7 +86,15 @@ def export(run, to, *, name: str | None = None) -> dict:
         drawn = np.random.default_rng(DRAWS_SEED).standard_normal((10, model.latent_dim)).astype("float32")
         classes = np.eye(10, dtype="float32")
         walks = np.concatenate([np.repeat(drawn, 10, axis=0), np.tile(classes, (10, 1))], axis=1)
-    save_images(to / f"{name}.png", np.asarray(model.decode(walks)))
+    if model.page_kind == "styles":  # each row an image, each column another one, whose coarse style it takes
+        z = np.random.default_rng(DRAWS_SEED).standard_normal((20, model.latent_dim)).astype("float32")
+        w = np.asarray(model.styles(z))
+        mixed = np.repeat(w[:10, None], 10, axis=1)  # (10, 10, layers, w_dim)
+        mixed[:, :, 0] = w[None, 10:, 0]
+        images = model.synthesize(mixed.reshape(-1, *w.shape[1:]))
+    else:
+        images = model.decode(walks)
+    save_images(to / f"{name}.png", np.asarray(images))
     return told
 
 

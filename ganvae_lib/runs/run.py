@@ -186,11 +186,9 @@ def save_images(path, images: np.ndarray) -> None:
     path, x = Path(path), to_uint8(images)
     if path.suffix not in (".png", ".npz"):
         raise RunError(f"{path} must end in .png or .npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path, "choose another --out") as part, open(part, "wb") as file:
         if path.suffix == ".npz":
-            with whole(path, "choose another --out") as part, open(part, "wb") as file:
-                np.savez_compressed(file, x=x)
+            np.savez_compressed(file, x=x)
             return
         from PIL import Image
 
@@ -199,10 +197,7 @@ def save_images(path, images: np.ndarray) -> None:
         grid = np.zeros((rows * columns, 28, 28), "uint8")
         grid[: len(x)] = x
         grid = grid.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
-        with whole(path, "choose another --out") as part:
-            Image.fromarray(grid).save(part, "PNG")
-    except OSError as error:
-        raise RunError(f"{path} could not be written ({error.strerror or error}): choose another --out") from error
+        Image.fromarray(grid).save(file, "PNG")
 
 
 def _start(out: Path) -> None:

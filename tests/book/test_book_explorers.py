@@ -118,7 +118,8 @@ def test_the_map_of_codes_moves_with_the_epochs(explorers, chromium):
 def test_explorers_weigh_little(book):
     static = book / "_static"
     weight = {path.name: path.stat().st_size for path in (static / "models").iterdir()}
-    common = sum((static / name).stat().st_size for name in ("decoder.js", "explorer.js", "explorer.css"))
+    code = ("decoder.js", "controls.js", "explorer.js", "explorer.css")
+    common = sum((static / name).stat().st_size for name in code)
     assert common + weight["vae.js"] + weight["vae.png"] <= 500_000, "the report's VAE, all that most pages load"
     narrow = ("vae-narrow.js", "vae-narrow.png", "vae-narrow.encoder.js")
     assert common + sum(weight[name] for name in narrow) <= 1_500_000, "a VAE with its encoder"
