@@ -7,7 +7,7 @@ import numpy as np
 from .errors import CourseError
 
 
-def _numbers(x) -> np.ndarray:
+def _numbers(x, what: str) -> np.ndarray:
     """Real numbers as float64, none of them NaN or beyond 1e50, whose squares are numbers too."""
     try:
         x = np.asarray(x)
@@ -15,14 +15,14 @@ def _numbers(x) -> np.ndarray:
             raise ValueError
         x = x.astype(float)
     except (ValueError, TypeError):
-        raise CourseError("arrays of real numbers are needed") from None
+        raise CourseError(f"{what} must be an array of real numbers") from None
     if not (np.abs(x) <= 1e50).all():
-        raise CourseError("numbers must be finite and at most 1e50 in size")
+        raise CourseError(f"{what} must be finite and at most 1e50 in size")
     return x
 
 
 def _densities(p, q, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    p, q, x = _numbers(p), _numbers(q), _numbers(x)
+    p, q, x = _numbers(p, "a density"), _numbers(q, "a density"), _numbers(x, "the grid")
     if x.ndim != 1 or not p.shape == q.shape == x.shape or x.size < 2 or (np.diff(x) <= 0).any():
         raise CourseError(f"a rising grid (n,) and densities on it are needed, not {x.shape}, {p.shape}, {q.shape}")
     if (p < 0).any() or (q < 0).any():
@@ -45,13 +45,13 @@ class Mixture:
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self):
-        means = np.atleast_1d(_numbers(self.means))
-        weights = np.ones_like(means) if self.weights is None else _numbers(self.weights)
-        scales = _numbers(self.scales)
+        means = np.atleast_1d(_numbers(self.means, "means"))
+        weights = np.ones_like(means) if self.weights is None else _numbers(self.weights, "weights")
+        scales = _numbers(self.scales, "scales")
         if means.ndim != 1 or means.size == 0 or weights.shape != means.shape or scales.size not in (1, means.size):
             raise CourseError(f"{means.size} means need as many weights, and as many scales or one for all")
         if (scales < 1e-50).any() or (weights < 1e-50).any():
-            raise CourseError("scales and weights must be greater than 0")
+            raise CourseError("means must be finite, scales and weights greater than 0")
         parts = {"means": means, "scales": np.resize(scales, means.shape), "weights": weights / weights.sum()}
         for name, value in parts.items():
             object.__setattr__(self, name, tuple(value.tolist()))
