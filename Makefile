@@ -6,6 +6,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(she
 VENV ?= .venv
 JOBS ?= 2
 PORT ?= 8000
+SEED ?= 0
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -18,7 +19,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants
+.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants fuzz
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +97,9 @@ lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the b
 
 mutants: $(INSTALLED)  ## change the library in small ways, one at a time, and see whether its tests notice (half an hour)
 	nice $(BIN)/python tests/mutants.py
+
+fuzz: $(INSTALLED)  ## 100,000 odd inputs to metrics, losses and files (other ones: SEED=1)
+	PYTHONPATH=. nice $(BIN)/python tests/fuzz.py --seed $(SEED)
 
 fork:  ## set the repository's address everywhere: make fork URL=https://github.com/OWNER/NAME
 	@$(PYTHON) book/fork.py "$(URL)"

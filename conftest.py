@@ -11,6 +11,12 @@ os.environ.pop("MPLBACKEND", None)  # set by some shells; the chapters' kernels 
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
+def pytest_configure(config):
+    """The cells of a chapter go to one process, in their order, whatever `-n 2` says."""
+    if getattr(config.option, "dist", "no") == "load" and (config.option.nbval or config.option.nbval_lax):
+        config.option.dist = "loadscope"
+
+
 def pytest_collectstart(collector):
     """Tell nbval what may differ between machines: what goes to stderr, and tables drawn as HTML."""
     if hasattr(collector, "skip_compare"):

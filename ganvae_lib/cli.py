@@ -141,8 +141,8 @@ def publish(
 ):
     """Bring a run into results/ in small, measured on what is kept: record, history, samples, snapshots, weights."""
     _use(backend)
-    from .runs.evaluation import KEEP
-    from .runs.evaluation import publish as bring
+    from .runs.publishing import KEEP
+    from .runs.publishing import publish as bring
 
     if taken:
         from .runs.bundle import take_home

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import DataError
+from .files import NPZ_FAULTS, keras_home
 from .paper import TRAINING
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -72,7 +73,7 @@ def load_mnist(download: bool = False) -> MNIST:
     """
     named = os.environ.get("GANVAE_MNIST")
     if named:
-        return _read_npz(Path(named).expanduser(), "the file named by GANVAE_MNIST")
+        return _read_npz(Path(os.path.expanduser(named)), "the file named by GANVAE_MNIST")
     cached = _cache_folder() / "mnist.npz"
     if cached.exists():
         mend = f"delete {cached} and run 'ganvae data --download'"
@@ -95,8 +96,8 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 
 
 def _cache_folder() -> Path:
-    """Keras' own folder for data sets (`KERAS_HOME` moves it), found without importing Keras."""
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
+    """Keras' own folder for data sets (`KERAS_HOME` moves it)."""
+    return keras_home() / "datasets"
 
 
 def _sha256(path: Path) -> str:
@@ -109,7 +110,7 @@ def _download(target: Path) -> Path:
     from .quiet_keras import keras
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name("mnist.npz.part")
+    part = target.with_name(f"mnist.npz.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     try:
         keras.utils.get_file(part.name, URL, file_hash=SHA256, cache_dir=target.parents[1], cache_subdir="datasets")
@@ -140,7 +141,7 @@ def _read_npz(path: Path, source: str) -> MNIST:
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")
             arrays = {key: file[key] for key in KEYS}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except NPZ_FAULTS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "allow_pickle" in reason:
             reason = "it holds pickled objects, which are never loaded"

@@ -1,10 +1,33 @@
-"""Files that are there whole or not at all: written under another name, synced, renamed."""
+"""Files and folders that are there whole or not at all, and folders that one process at a time writes to."""
 
+import lzma
 import os
-from contextlib import contextmanager
+import platform
+import shutil
+import struct
+import time
+import tokenize
+import uuid
+import zipfile
+import zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+# What `np.load` and the archive below it raise where a .npz is damaged, by bits or by design.
+NPZ_FAULTS = (
+    OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, IndexError, RuntimeError, OverflowError,
+    MemoryError, struct.error, zlib.error, lzma.LZMAError, tokenize.TokenError, SyntaxError, zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+)  # fmt: skip
+SOMEWHERE_ELSE = 1 << 30  # Windows forbids to read the bytes that are locked: one far behind the text is
 
 
 @contextmanager
@@ -15,7 +38,8 @@ def whole(path, mend="make room or choose another folder"):
       RunError: the file could not be written. What stood at `path` before is untouched.
     """
     path = Path(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two writers do not share it
+    # Two writers do not share it: not two processes, not two machines on one disk, not two threads.
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -25,7 +49,7 @@ def whole(path, mend="make room or choose another folder"):
     except (OSError, RuntimeError) as error:
         raise RunError(f"{path} could not be written ({first_line(error)}): {mend}") from error
     finally:
-        if part.parent.is_dir():
+        with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
@@ -35,6 +59,166 @@ def write_text(path, text):
         part.write_text(text, encoding="utf-8")
 
 
+def link(old, new):
+    """The file `old` under a second name, whatever stood there before: the same bytes, or where that fails a copy."""
+    with whole(new) as part:
+        try:
+            os.link(old, part)
+        except OSError:
+            shutil.copyfile(old, part)
+
+
+def keras_home():
+    """Keras' folder, found without importing Keras: KERAS_HOME, or .keras at home, or where nobody is at home in /tmp.
+
+    `Path.home()` raises where HOME is unset and the user has no entry in the system's list.
+    """
+    home = os.path.expanduser("~")
+    default = Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"
+    return Path(os.environ.get("KERAS_HOME") or default)
+
+
+def crc32(path, start=0):
+    """The CRC-32 of a file's bytes from `start` on, read a piece at a time."""
+    value = 0
+    with open(path, "rb") as file:
+        file.seek(start)
+        while piece := file.read(1 << 24):
+            value = zlib.crc32(piece, value)
+    return value
+
+
 def first_line(error):
     """What an exception says, its first line alone."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextmanager
+def locked(folder, doing, mend="choose another folder, or change its permissions", reading=False):
+    """Keep every other process that asks for `folder` out of it while the block runs.
+
+    The system itself lets go of the lock when its holder ends, however it ends. It lies beside the folder, which may
+    thus be exchanged as a whole (`exchange`), or inside where nothing may be written beside it. A file system that
+    knows no locks is used without.
+
+    Args:
+      folder: it need not be there yet; what it lies in is made.
+      doing: for whoever is refused, 'training', say.
+      mend: what to do where nothing can be written.
+      reading: the folder is read only; where nothing may be written, there is no lock.
+
+    Raises:
+      RunError: another process has it (the line names it), or nothing can be written there.
+    """
+    folder = Path(folder).resolve()
+    if reading and not any(os.access(place, os.W_OK) for place in (folder.parent, folder)):
+        yield
+        return
+    file, path = _open_lock(folder, mend)
+    try:
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {platform.node()}, {doing} since {time.strftime('%H:%M:%S')}")
+        file.flush()
+        yield
+    finally:
+        if fcntl:  # gone before it is free: whoever waits for this file sees that it is no longer the one at `path`
+            with suppress(OSError):
+                path.unlink()
+        file.close()
+        if not fcntl:  # Windows removes no open file, another process's neither
+            with suppress(OSError):
+                path.unlink()
+
+
+def _open_lock(folder, mend):
+    while True:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            beside = os.access(folder.parent, os.W_OK)
+            if folder.is_dir() and not os.access(folder, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+            path = folder.parent / f".{folder.name}.lock" if beside else folder / ".lock"
+            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise RunError(f"{folder} cannot be written ({error.strerror}): {mend}") from error
+        if not _take(file):
+            time.sleep(0.05)  # until its holder has written its name
+            with suppress(OSError):
+                file.seek(0)
+            holder = file.read(200).strip() or "another process"
+            file.close()
+            raise RunError(f"{folder} is in use by {holder}: wait for it, or choose another folder")
+        with suppress(OSError):
+            if not fcntl or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file, path
+        file.close()  # its holder went, and the file with it, between our opening and our locking
+
+
+def _take(file):
+    """Lock an open file. → whether that succeeded, or cannot be done on its file system."""
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            file.seek(SOMEWHERE_ELSE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+@contextmanager
+def beside(folder):
+    """An empty folder beside `folder`, to fill. It takes `folder`'s place when the block ends well, and goes when not.
+
+    Killed at any moment, `folder` is the old one or the new one, or for the instant between two renames the old one
+    under another name, which the next call puts back. Call it under the lock of `folder`.
+
+    Raises:
+      RunError: it could not be made, or the folders not renamed.
+    """
+    folder = Path(folder).resolve()
+    new, old = (folder.with_name(f".{folder.name}.{part}") for part in ("new", "old"))
+    try:
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError("it is a file")
+        if new.exists():
+            shutil.rmtree(new)
+        new.mkdir(parents=True)
+        yield new
+        exchange(new, folder)
+    except OSError as error:
+        raise RunError(
+            f"{folder} could not be written ({first_line(error)}): make room or choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def exchange(new, folder):
+    """The folder `new` in the place of `folder`, which goes."""
+    old = folder.with_name(f".{folder.name}.old")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        if old.exists():
+            shutil.rmtree(old)
+        os.rename(folder, old)
+    try:
+        os.rename(new, folder)
+    except OSError:
+        with suppress(OSError):
+            os.rename(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep(folder):
+    """Remove what writers that were killed left in a folder whose lock is held."""
+    for part in Path(folder).rglob("*.????????.part"):
+        with suppress(OSError):
+            part.unlink()

@@ -50,7 +50,9 @@ def slerp(a, b, n: int) -> np.ndarray:
 
 def traversal(z, axis: int, values) -> np.ndarray:
     """The vector z again and again, its coordinate `axis` set to each of `values`. (d,) → (len(values), d)."""
-    z = np.array(z, dtype="float32")
+    z, values = _numbers(z, "z").astype("float32"), _numbers(values, "values")
+    if z.ndim != 1 or values.ndim != 1:
+        raise CourseError(f"z (d,) and values (n,) are needed, not {z.shape} and {values.shape}")
     if not 0 <= axis < len(z):
         raise CourseError(f"axis must be between 0 and {len(z) - 1}; got {axis}")
     walk = np.repeat(z[None], len(values), axis=0)
@@ -215,15 +217,16 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     fitted to 70 % of them; its accuracy is that on the rest. The middle third says little and is left out.
 
     Raises:
-      CourseError: fewer than 30 codes, shapes that do not match, or values that are all alike.
+      CourseError: fewer than 30 codes, shapes that do not match, numbers that are not finite, or values or codes that
+        are all alike.
 
     Source: Shen et al. (2020), Interpreting the latent space of GANs, §3.2.
     """
     from sklearn.model_selection import train_test_split
     from sklearn.svm import LinearSVC
 
-    codes, values = np.asarray(codes, dtype=float), np.asarray(values, dtype=float)
-    if codes.ndim != 2 or values.shape != codes.shape[:1] or len(codes) < 30:
+    codes, values = _numbers(codes, "codes"), _numbers(values, "values")
+    if codes.ndim != 2 or codes.size == 0 or values.shape != codes.shape[:1] or len(codes) < 30:
         raise CourseError(f"codes (N, d) and values (N,) with N ≥ 30 are needed, not {codes.shape} and {values.shape}")
     low, high = np.quantile(values, [1 / 3, 2 / 3])
     kept = (values <= low) | (values >= high)
@@ -235,6 +238,8 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     )
     machine = LinearSVC(random_state=seed, dual=False).fit(fit_x, fit_y)
     length = np.linalg.norm(machine.coef_)
+    if not 0 < length < np.inf:
+        raise CourseError(f"the codes say nothing of '{name}', or are too large: there is no direction to find")
     return Direction(
         name, machine.coef_[0] / length, float(machine.intercept_[0] / length),
         float(machine.score(test_x, test_y)), int(kept.sum()),
@@ -263,10 +268,27 @@ def effects(decode, z, directions, attributes: Mapping[str, Callable] = ATTRIBUT
     return np.array(rows)
 
 
+LARGEST = 1e30  # of a coordinate: results are float32, and lengths are taken
+
+
+def _numbers(x, what: str) -> np.ndarray:
+    """Real numbers as float64, none of them NaN or beyond LARGEST."""
+    try:
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub":
+            raise ValueError
+        x = x.astype(float)
+    except (ValueError, TypeError):
+        raise CourseError(f"{what} must be an array of real numbers") from None
+    if not (np.abs(x) <= LARGEST).all():
+        raise CourseError(f"{what} must be finite and at most {LARGEST:g} in size")
+    return x
+
+
 def _vectors(a, b) -> tuple[np.ndarray, np.ndarray]:
-    a, b = (np.asarray(v, dtype=float) for v in (a, b))
-    if a.ndim != 1 or a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise CourseError(f"two finite vectors of the same length are needed, not {a.shape} and {b.shape}")
+    a, b = (_numbers(v, "vectors") for v in (a, b))
+    if a.ndim != 1 or a.shape != b.shape or a.size == 0:
+        raise CourseError(f"two vectors of the same length are needed, not {a.shape} and {b.shape}")
     return a, b
 
 

@@ -1,5 +1,6 @@
 """Every figure of the course in one style: colour-blind safe, readable on a white card in either theme of the book."""
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -32,6 +33,9 @@ STYLE = {
 
 def use_style() -> None:
     """Set the course's style for all figures that follow: the first cell of each chapter calls it."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if hasattr(shell, "kernel") and plt.get_backend().lower() == "agg":  # a shell's MPLBACKEND: no figure would appear
+        shell.run_line_magic("matplotlib", "inline")
     plt.rcParams.update(STYLE)
 
 

@@ -7,6 +7,29 @@ import numpy as np
 from .errors import CourseError
 
 
+def _numbers(x, what: str) -> np.ndarray:
+    """Real numbers as float64, none of them NaN or beyond 1e50, whose squares are numbers too."""
+    try:
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub":
+            raise ValueError
+        x = x.astype(float)
+    except (ValueError, TypeError):
+        raise CourseError(f"{what} must be an array of real numbers") from None
+    if not (np.abs(x) <= 1e50).all():
+        raise CourseError(f"{what} must be finite and at most 1e50 in size")
+    return x
+
+
+def _densities(p, q, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    p, q, x = _numbers(p, "a density"), _numbers(q, "a density"), _numbers(x, "the grid")
+    if x.ndim != 1 or not p.shape == q.shape == x.shape or x.size < 2 or (np.diff(x) <= 0).any():
+        raise CourseError(f"a rising grid (n,) and densities on it are needed, not {x.shape}, {p.shape}, {q.shape}")
+    if (p < 0).any() or (q < 0).any():
+        raise CourseError("a density is nowhere negative")
+    return p, q, x
+
+
 @dataclass(frozen=True)
 class Mixture:
     """A density on the line, p(x) = Σ_k w_k N(x; m_k, s_k²): to draw from, to evaluate, to integrate on a grid.
@@ -22,12 +45,12 @@ class Mixture:
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self):
-        means = np.atleast_1d(np.asarray(self.means, dtype=float))
-        weights = np.ones_like(means) if self.weights is None else np.asarray(self.weights, dtype=float)
-        scales = np.asarray(self.scales, dtype=float)
-        if weights.shape != means.shape or scales.size not in (1, means.size):
+        means = np.atleast_1d(_numbers(self.means, "means"))
+        weights = np.ones_like(means) if self.weights is None else _numbers(self.weights, "weights")
+        scales = _numbers(self.scales, "scales")
+        if means.ndim != 1 or means.size == 0 or weights.shape != means.shape or scales.size not in (1, means.size):
             raise CourseError(f"{means.size} means need as many weights, and as many scales or one for all")
-        if not (np.isfinite(means).all() and (scales > 0).all() and (weights > 0).all()):
+        if (scales < 1e-50).any() or (weights < 1e-50).any():
             raise CourseError("means must be finite, scales and weights greater than 0")
         parts = {"means": means, "scales": np.resize(scales, means.shape), "weights": weights / weights.sum()}
         for name, value in parts.items():
@@ -104,7 +127,7 @@ def kl(p, q, x) -> float:
 
     ∞ where p has mass and q has none: a density that underflowed to 0 counts as none.
     """
-    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
+    p, q, x = _densities(p, q, x)
     if ((p > 0) & (q <= 0)).any():
         return float("inf")
     inside = p > 0
@@ -114,19 +137,21 @@ def kl(p, q, x) -> float:
 
 def jsd(p, q, x) -> float:
     """JSD(p ‖ q) = ½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q)/2, in nats: between 0 and log 2. Lin (1991)."""
-    m = (np.asarray(p) + np.asarray(q)) / 2
+    p, q, x = _densities(p, q, x)
+    m = (p + q) / 2
     return (kl(p, m, x) + kl(q, m, x)) / 2
 
 
 def total_variation(p, q, x) -> float:
     """TV(p, q) = ½ ∫ |p − q| dx, between 0 and 1: the largest difference in probability of any event."""
-    return float(np.trapezoid(np.abs(np.asarray(p) - np.asarray(q)), x) / 2)
+    p, q, x = _densities(p, q, x)
+    return float(np.trapezoid(np.abs(p - q), x) / 2)
 
 
 def wasserstein(p, q, x) -> float:
     """W₁(p, q) = ∫ |P − Q| dx with the distribution functions P, Q: in units of x, the mean distance mass must move."""
-    x = np.asarray(x, dtype=float)
-    difference = np.asarray(p, dtype=float) - np.asarray(q, dtype=float)
+    p, q, x = _densities(p, q, x)
+    difference = p - q
     steps = np.diff(x) * (difference[1:] + difference[:-1]) / 2
     return float(np.trapezoid(np.abs(np.concatenate([[0.0], np.cumsum(steps)])), x))
 

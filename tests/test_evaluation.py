@@ -1,6 +1,7 @@
 """What `ganvae evaluate` measures of a run: everything, on what the folder holds."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from ganvae_lib.losses import bernoulli_nll
 from ganvae_lib.metrics import MetricResult, feature_network
 from ganvae_lib.models.likelihood import log_likelihood_bound
 from ganvae_lib.models.vae import VAE
-from ganvae_lib.runs import evaluation
-from ganvae_lib.runs.evaluation import evaluate_target, publish_baseline
+from ganvae_lib.runs import evaluation, publishing
+from ganvae_lib.runs.evaluation import evaluate_target
 from ganvae_lib.runs.record import DataSource, Record
 
 
@@ -98,7 +99,7 @@ def test_training_images_handed_back_are_found_out(tmp_path):
 
 
 def test_a_baseline_is_measured_as_a_run_is_and_keeps_no_samples(tmp_path):
-    record = publish_baseline("independent-pixels", tmp_path / "b", n=150, seed=1, progress=False)
+    record = publishing.publish_baseline("independent-pixels", tmp_path / "b", n=150, seed=1, progress=False)
     assert [p.name for p in (tmp_path / "b").iterdir()] == ["record.json"]
     assert record == Record.read(tmp_path / "b") and record.parameters == {"independent-pixels": 784 * 255}
     assert record.name == "baseline-independent-pixels-seed1" and record.epochs_done == 0
@@ -113,7 +114,7 @@ def test_a_record_without_weights_keeps_what_was_measured_on_the_model(monkeypat
     monkeypatch.setattr(evaluation, "inversion", lambda *a, **o: log_likelihood_bound(*a, **o))
     mnist = load_mnist()
     runs.train("vae", mnist.limit(128), tmp_path / "run", variation="narrow", epochs=1, batch_size=64, progress=False)
-    record = evaluation.publish(tmp_path / "run", tmp_path / "r", n=100, keep=("samples", "snapshots"), progress=False)
+    record = publishing.publish(tmp_path / "run", tmp_path / "r", n=100, keep=("samples", "snapshots"), progress=False)
     assert {p.name for p in (tmp_path / "r").iterdir()} == {
         "record.json",
         "history.csv",
@@ -137,14 +138,15 @@ def measured(monkeypatch, tmp_path):
     def draw(model, n, seed):
         return np.random.default_rng(seed).uniform(-1, 1, (n, 28, 28, 1)).astype("float32")
 
-    monkeypatch.setattr(evaluation, "load_run", lambda folder: (None, record))
+    blank = SimpleNamespace(measure=lambda *a, **o: [], page_network=lambda: None)
+    monkeypatch.setattr(evaluation, "load_run", lambda folder: (blank, record))
     monkeypatch.setattr(evaluation, "sample", draw)
 
     def quick(images, _, networks, seed, *, reference, **options):
         return [MetricResult.of("Fréchet distance", 2.0, len(images), network=networks[0], reference=reference)]
 
     monkeypatch.setattr(evaluation, "evaluate_samples", quick)
-    evaluation._store(tmp_path, draw(None, 100, 0), 0, record.epochs_done)
+    evaluation.store_samples(tmp_path, draw(None, 100, 0), 0, record.epochs_done)
     (tmp_path / "checkpoints").mkdir()
     return tmp_path
 
@@ -176,6 +178,16 @@ def test_samples_without_their_seed_or_cut_short_are_answered(measured):
         evaluate_target(measured, features=["pixels"], progress=False)
     path.write_bytes(whole[:45])
     with pytest.raises(CourseError, match="samples.npz"):
+        evaluate_target(measured, features=["pixels"], progress=False)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(measured, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("measured in vain")
+
+    monkeypatch.setattr(evaluation, "evaluate_samples", never)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(RunError, match=r"cannot be written \(Permission denied\): copy it to a place"):
         evaluate_target(measured, features=["pixels"], progress=False)
 
 

@@ -12,7 +12,7 @@ from ganvae_lib.data import to_uint8
 from ganvae_lib.errors import RunError
 from ganvae_lib.explore.export import encoder_layers_of, export, layers_of
 from ganvae_lib.quiet_keras import keras
-from ganvae_lib.runs.evaluation import publish
+from ganvae_lib.runs.publishing import publish
 
 
 def test_weights_lie_where_the_layers_say():
@@ -75,7 +75,7 @@ def published(tmp_path_factory):
     data = load_mnist().limit(128)
     runs.train("vae", data, folder / "run", variation="narrow", epochs=2, batch_size=64, progress=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganvae_lib.runs.evaluation.evaluate_target", lambda *a, **o: [])  # its own tests measure
+        patch.setattr("ganvae_lib.runs.publishing.evaluate_target", lambda *a, **o: [])  # its own tests measure
         publish(folder / "run", folder / "results", n=20, progress=False)
     return folder / "results"
 
@@ -151,7 +151,7 @@ def test_a_gan_has_no_codes_and_no_encoder(tmp_path):
         "gan", load_mnist().limit(64), tmp_path / "run", variation="compact", epochs=2, batch_size=64, progress=False
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganvae_lib.runs.evaluation.evaluate_target", lambda *a, **o: [])
+        patch.setattr("ganvae_lib.runs.publishing.evaluate_target", lambda *a, **o: [])
         publish(tmp_path / "run", tmp_path / "results", n=20, progress=False)
     told = export(tmp_path / "results", tmp_path / "models")
     assert told["name"] == "gan-compact" and "means" not in told and "points" not in told

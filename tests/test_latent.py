@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ganvae_lib import load_mnist
+from ganvae_lib import latent, load_mnist
 from ganvae_lib.errors import CourseError
 from ganvae_lib.latent import (
     direction,
@@ -224,3 +224,26 @@ def test_the_image_decoder_of_a_model_is_what_it_draws_with(reconstruction):
     assert image_decoder(vae).input_shape == (None, 3)
     gan = GAN(networks.generator(latent_dim=3, hidden=(98,), filters=(2, 1)), networks.discriminator(filters=(2,)))
     np.testing.assert_allclose(np.asarray(image_decoder(gan)(z)), np.asarray(gan(z)), atol=1e-6)
+
+
+def test_vectors_that_no_walk_can_hold_are_answered():
+    for bad in ([1e300, 0.0], [np.nan, 0.0], [1j, 0.0], [[1.0], [1.0, 2.0]], 3.0, []):
+        for call in (
+            lambda b=bad: latent.lerp(b, [1.0, 2.0], 3),
+            lambda b=bad: latent.slerp([1.0, 2.0], b, 3),
+            lambda b=bad: latent.plane([0.0, 0.0], b, [0.0, 1.0]),
+            lambda b=bad: latent.traversal(b, 0, [1.0]),
+        ):
+            with pytest.raises(CourseError):
+                call()
+    with pytest.raises(CourseError, match="values"):
+        latent.traversal([1.0, 2.0], 0, [[1.0]])
+
+
+def test_codes_that_say_nothing_of_an_attribute_have_no_direction():
+    values = np.arange(40.0)
+    for codes in (np.zeros((40, 2)), np.full((40, 2), np.nan), np.zeros((40, 0)), np.full((40, 2), 1e200)):
+        with pytest.raises(CourseError):
+            latent.direction("x", codes, values)
+    with pytest.raises(CourseError):
+        latent.direction("x", np.random.default_rng(0).standard_normal((40, 2)), np.full(40, np.inf))

@@ -107,3 +107,17 @@ def test_the_strongest_correlation_is_taken_and_its_sign_kept_beside_it():
 def test_bad_input_is_answered(call, said):
     with pytest.raises(MetricError, match=said):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_a_correlation_has_no_scale(scale):
+    codes = np.random.default_rng(0).standard_normal((50, 2))
+    values = codes[:, 1] + 0.3 * codes[:, 0]
+    expected = np.corrcoef(codes[:, 1], values)[0, 1]
+    found = correlation_metric("c", codes * scale, values / scale)
+    assert found.value == pytest.approx(expected, rel=1e-6) and found.extra["correlations"][1] > 0
+
+
+def test_no_codes_at_all_are_answered():
+    with pytest.raises(MetricError):
+        correlation_metric("c", np.zeros((5, 0)), np.arange(5.0))

@@ -9,6 +9,7 @@ from ganvae_lib.metrics import MetricResult
 from ganvae_lib.models.variations import configuration
 from ganvae_lib.runs import record
 from ganvae_lib.runs.record import DataSource, Record, environment, hardware_in_words
+from ganvae_lib.runs.results import Result
 
 
 def make(**changes):
@@ -79,6 +80,63 @@ def test_a_file_that_is_no_record_is_answered(tmp_path, text):
 def test_a_path_for_a_name_and_no_number_for_a_time_are_refused(tmp_path, field, value):
     with pytest.raises(RunError, match=field):
         Record.read(write(tmp_path, lambda fields: fields.update({field: value})))
+
+
+def test_a_changed_bit_anywhere_in_a_record_is_seen(tmp_path):
+    """But for spaces between its fields, all that it says."""
+    text, path = make().to_json().encode(), tmp_path / "record.json"
+    seen = 0
+    for at in range(0, len(text), 3):
+        changed = bytearray(text)
+        changed[at] ^= 1 << at % 7
+        path.write_bytes(changed)
+        try:
+            assert Record.read(path) == make()
+        except RunError:
+            seen += 1
+    assert seen > 0.8 * len(text) / 3
+
+
+def test_what_a_person_changed_is_seen_and_an_older_record_without_a_checksum_is_read(tmp_path):
+    def older(fields):
+        del fields["crc32"], fields["files"]
+
+    with pytest.raises(RunError, match="its checksum is not that of its fields"):
+        Record.read(write(tmp_path, lambda fields: fields.update(epochs_done=31)))
+    assert Record.read(write(tmp_path, older)) == make()
+
+
+def test_a_file_beside_the_record_is_the_one_it_was_written_with(tmp_path):
+    (tmp_path / "history.csv").write_bytes(b"epoch,loss\n1,2.5\n")
+    record = make().with_files(tmp_path, "history.csv", "weights.h5")
+    (tmp_path / "record.json").write_text(record.to_json())
+    assert list(record.files) == ["history.csv"] and Result(tmp_path).history == {"epoch": [1], "loss": [2.5]}
+    (tmp_path / "history.csv").write_bytes(b"epoch,loss\r\n1,2.5\r\n")  # as version control may
+    assert Result(tmp_path).history["loss"] == [2.5]
+    (tmp_path / "history.csv").write_bytes(b"epoch,loss\n1,3.5\n")
+    with pytest.raises(RunError, match=r"history\.csv is not the file its record was written with"):
+        Result(tmp_path).history  # noqa: B018
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", "epoch,loss\n", "epoch,loss\n1\n", "epoch,loss\n1,x\n", "\0"])
+def test_a_history_that_is_none_is_answered(tmp_path, text):
+    (tmp_path / "record.json").write_text(make().to_json())
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(RunError, match=r"history\.csv is no history of a run"):
+        Result(tmp_path).history  # noqa: B018
+    (tmp_path / "history.csv").write_text("\ufeffepoch,loss\n1,2.5\n")  # saved by a spreadsheet
+    assert Result(tmp_path).history == {"epoch": [1], "loss": [2.5]}
+
+
+def test_whose_weights_they_are(tmp_path):
+    record = make()
+    told = json.loads(json.dumps(record.identity))
+    del told["configuration"]["model"]["beta"]  # written before it could be asked
+    assert all(record.is_of(x) for x in (None, record.identity, told, "vae-report-seed0 0123456789abcdef"))
+    for change in ({"name": "vae-report-seed1"}, {"batch_size": 64}, {"sha256": "1" * 64}, {"n_train": 10}):
+        assert not record.is_of(told | change)
+    told["configuration"]["model"]["beta"] = 4.0
+    assert not record.is_of(told) and not record.is_of("vae-report-seed1 0123456789abcdef")
 
 
 def test_hardware_is_in_words():

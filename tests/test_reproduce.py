@@ -5,10 +5,11 @@ import pytest
 
 from ganvae_lib.data import MNIST, load_mnist
 from ganvae_lib.errors import RunError
-from ganvae_lib.runs import evaluation, reproduce
-from ganvae_lib.runs.evaluation import KEEP, evaluate_target, save_npz
+from ganvae_lib.runs import evaluation, publishing, reproduce
+from ganvae_lib.runs.evaluation import evaluate_target
+from ganvae_lib.runs.publishing import KEEP
 from ganvae_lib.runs.record import Record
-from ganvae_lib.runs.results import Result
+from ganvae_lib.runs.results import Result, save_npz
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def small(monkeypatch, tmp_path):
     few = MNIST(mnist.x_train[:128], mnist.y_train[:128], mnist.x_test[:150], mnist.y_test[:150], "few", "0" * 64)
     monkeypatch.setattr(MNIST, "is_full", property(lambda self: True))
     monkeypatch.setattr(reproduce, "load_mnist", lambda: few)
-    monkeypatch.setattr(evaluation, "load_mnist", lambda: few)
+    for module in (publishing, evaluation):
+        monkeypatch.setattr(module, "load_mnist", lambda: few)
     monkeypatch.setattr("ganvae_lib.models.likelihood.IW_SAMPLES", 2)
     monkeypatch.setattr(evaluation, "INVERSION_STEPS", 2)
     run = reproduce.Run("vae", "narrow", "design/vae-narrow", 1, 2, n=120, keep=("samples", "snapshots"))
@@ -61,7 +63,7 @@ def test_the_table_keeps_what_publish_knows(name):
 
 def test_keeping_something_else_is_answered_before_anything_is_touched(tmp_path):
     with pytest.raises(RunError, match="samples, snapshots, codes, weights"):
-        evaluation.publish(tmp_path / "run", tmp_path / "r", keep="samples")
+        publishing.publish(tmp_path / "run", tmp_path / "r", keep="samples")
     assert not (tmp_path / "r").exists()
 
 

@@ -66,3 +66,60 @@ def test_what_would_change_a_training_is_refused_in_one_line_before_keras_loads(
 def test_a_keras_json_that_is_no_json_is_passed_over_as_keras_does(tmp_path):
     done = python("from ganvae_lib.quiet_keras import check_settings as c; print(c())", tmp_path, "{")
     assert done.stdout.strip() == "None", done.stderr
+
+
+def test_nobody_s_home_is_no_traceback(monkeypatch):
+    """A user without an entry in the system's list, HOME unset: `Path.home()` raises."""
+    import pwd
+
+    from ganvae_lib import data
+    from ganvae_lib.errors import DataError
+    from ganvae_lib.metrics import feature_network
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "KERAS_HOME", "GANVAE_MNIST", "GANVAE_INCEPTION"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    assert data._cache_folder() == Path("/tmp/.keras/datasets")
+    assert len(data.load_mnist().x_test) > 0
+    with pytest.raises(DataError, match="not at hand"):
+        feature_network("inception")
+    monkeypatch.setenv("GANVAE_MNIST", "~/mnist.npz")
+    with pytest.raises(DataError, match="is not there"):
+        data.load_mnist()
+
+
+def test_a_chapter_shows_its_figures_whatever_backend_the_shell_names():
+    code = """
+import nbformat
+from nbclient import NotebookClient
+source = "import matplotlib.pyplot as plt\\nfrom ganvae_lib.plots import use_style\\nuse_style()\\nplt.plot([1, 2]);"
+book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+NotebookClient(book, kernel_name="python3").execute()
+print(["image/png" in output.get("data", {}) for output in book.cells[0].outputs])
+"""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": path})  # fmt: skip
+    assert done.stdout.strip() == "[True]", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("dist", "nbval", "lax", "wanted"),
+    [("load", True, False, "loadscope"), ("load", False, True, "loadscope"), ("load", False, False, "load"),
+     ("no", True, False, "no"), ("each", True, False, "each")],
+)  # fmt: skip
+def test_the_cells_of_a_chapter_go_to_one_process(dist, nbval, lax, wanted):
+    from importlib.util import module_from_spec, spec_from_file_location
+    from types import SimpleNamespace
+
+    spec = spec_from_file_location("root_conftest", ROOT / "conftest.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    option = SimpleNamespace(dist=dist, nbval=nbval, nbval_lax=lax)
+    module.pytest_configure(SimpleNamespace(option=option))
+    assert option.dist == wanted

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from ganvae_lib import toy
 from ganvae_lib.errors import CourseError
 from ganvae_lib.toy import Mixture, Ring, jsd, kl, mlp, total_variation, wasserstein
 
@@ -101,3 +102,24 @@ def test_mlp_fits_the_gan():
     losses = gan.fit(x, batch_size=32, epochs=1, verbose=0).history
     assert abs(losses["d_loss"][0] - np.log(4)) < 1
     assert gan(np.zeros((3, 2), "float32")).shape == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["kl", "jsd", "total_variation", "wasserstein"])
+def test_what_is_no_density_is_answered(name):
+    x = np.linspace(0, 1, 5)
+    p = np.ones(5)
+    for bad in (np.full(5, np.nan), np.full(5, np.inf), -p, p[:4], p * 1j, "p", [[1], [1, 2]]):
+        for pair in ((bad, p), (p, bad)):
+            with pytest.raises(CourseError) as told:
+                getattr(toy, name)(*pair, x)
+            assert "\n" not in str(told.value)
+    with pytest.raises(CourseError, match="rising grid"):
+        getattr(toy, name)(p, p, x[::-1])
+
+
+@pytest.mark.parametrize(
+    "arguments", [((),), (((0, 1),),), (0, np.inf), (0, np.nan), ((0, 1), 1, (1, np.nan)), (1e300,)]
+)
+def test_a_mixture_of_no_numbers_is_answered(arguments):
+    with pytest.raises(CourseError):
+        toy.Mixture(*arguments)

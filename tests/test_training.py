@@ -240,7 +240,7 @@ def test_progress_prints_a_line_an_epoch_with_the_time_left(capsys):
 
 
 def test_a_changed_bit_anywhere_in_a_checkpoint_is_seen(tmp_path):
-    """Every byte of the numbers and of what is said of them; bytes of HDF5's layout that nothing reads are free."""
+    """Every byte, those of HDF5's layout too, which could keep its reader busy for ever."""
     path = tmp_path / "c.h5"
     values = np.random.default_rng(0).standard_normal((40, 5))
     training.save_arrays(path, {"a": values, "b/c": np.float32(3.5)}, {"epoch": 7})
@@ -249,14 +249,62 @@ def test_a_changed_bit_anywhere_in_a_checkpoint_is_seen(tmp_path):
         changed = bytearray(whole)
         changed[at] ^= 1 << rng.integers(8)
         path.write_bytes(changed)
-        try:
-            arrays, meta = training.load_arrays(path)
-        except RunError:
-            continue
-        assert np.array_equal(arrays["a"], values) and arrays["b/c"] == np.float32(3.5) and meta == {"epoch": 7}
+        with pytest.raises(RunError, match="damaged"):
+            training.load_arrays(path)
+
+
+def test_a_checkpoint_of_an_older_version_is_read_and_checked_as_far_as_it_can_be(tmp_path):
+    import zlib
+
+    import h5py
+
+    values = np.arange(50.0)
+    for name, changed in (("new", 0), ("old", 0), ("bad", 1)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.attrs["meta"] = '{"epoch": 3}'
+            file.create_dataset("a/b", data=values)
+            if name != "old":
+                file["a/b"].attrs["crc32"] = zlib.crc32(values) + changed
+    for name in ("new", "old"):
+        arrays, meta = training.load_arrays(tmp_path / name)
+        assert np.array_equal(arrays["a/b"], values) and meta == {"epoch": 3}
+    with pytest.raises(RunError, match="checksum of a/b"):
+        training.load_arrays(tmp_path / "bad")
+
+
+def test_a_history_of_many_epochs_fits_into_a_checkpoint(tmp_path):
+    meta = {"history": [{"epoch": i, "loss": 1 / (i + 1)} for i in range(5000)]}
+    training.save_arrays(tmp_path / "c.h5", {"a": np.zeros(1)}, meta)
+    assert training.load_arrays(tmp_path / "c.h5")[1] == meta
 
 
 def test_the_newest_checkpoint_goes_by_number(tmp_path):
     for epoch in (90, 990, 1010):
         (tmp_path / f"epoch-{epoch:03d}.h5").touch()
     assert training.newest_checkpoint(tmp_path).name == "epoch-1010.h5"
+
+
+def test_keras_ways_that_would_mislead_are_refused_in_one_line(tmp_path):
+    vae = small_vae()
+    for call in (
+        lambda: vae.fit(X, batch_size=5, validation_data=(X, X), verbose=0),
+        lambda: vae.fit(X, batch_size=5, validation_split=0.5, verbose=0),
+        lambda: vae.evaluate(X, verbose=0),
+    ):
+        with pytest.raises(TrainingError, match=r"model\.measure.*'ganvae evaluate'") as told:
+            call()
+        assert "\n" not in str(told.value)
+    with pytest.raises(TrainingError, match="save_weights.*'ganvae publish'"):
+        vae.save(tmp_path / "m.keras")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TrainingError, match="save_weights.*'ganvae publish'"):
+        keras.saving.save_model(vae, tmp_path / "m.keras")
+
+
+def test_save_weights_keeps_what_it_is_recommended_for(tmp_path):
+    vae, other = small_vae(0), small_vae(1)
+    vae.fit(X + 0.5, batch_size=5, epochs=1, verbose=0)
+    vae.save_weights(tmp_path / "m.weights.h5")
+    other.load_weights(tmp_path / "m.weights.h5")
+    for v, w in zip(vae.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(v.value), np.asarray(w.value), err_msg=v.path)

@@ -15,7 +15,6 @@ import os
 import platform
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CourseError, DataError
-from ..files import whole, write_text
+from ..files import NPZ_FAULTS, first_line, whole, write_text
 from ..quiet_keras import keras, layers, ops
 
 FEATURE_DIM = 64
@@ -280,10 +279,8 @@ def load_classifier(weights: str | os.PathLike | None = None) -> tuple[keras.Mod
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             _set_weights(model, dict(stored))
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} does not hold this classifier's weights ({str(error).splitlines()[0]}): {mend}"
-        ) from error
+    except NPZ_FAULTS as error:
+        raise DataError(f"{path} does not hold this classifier's weights ({first_line(error)}): {mend}") from error
     return model, card
 
 
@@ -296,7 +293,7 @@ def classifier_card(weights: str | os.PathLike | None = None) -> dict:
         complete = {"sha256", "test"} <= set(card) and "accuracy" in card["test"]
     except FileNotFoundError as error:
         raise DataError(f"{path}, the classifier's model card, is not there: {mend}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OSError, RecursionError) as error:
         raise DataError(f"{path} is no model card: {mend}") from error
     if not complete:
         raise DataError(f"{path} is no model card, it lacks the hash or the test accuracy: {mend}")

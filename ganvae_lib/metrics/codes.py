@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .result import MetricError, MetricResult
+from .result import MetricError, MetricResult, checked_features
 
 
 def code_table(code: Any, digit: Any, k: int = 10) -> np.ndarray:
@@ -138,12 +138,13 @@ def correlation_metric(quantity: str, codes: Any, values: Any, **known: Any) -> 
     Raises:
       MetricError: shapes that do not match, fewer than three samples, NaN or infinity.
     """
-    codes, values = np.asarray(codes, float), np.asarray(values, float)
-    if codes.ndim != 2 or values.shape != (len(codes),) or len(codes) < 3:
-        raise MetricError(f"codes {codes.shape} must be (N, C) and the attribute {values.shape} (N,), N ≥ 3")
-    if not (np.isfinite(codes).all() and np.isfinite(values).all()):
-        raise MetricError("codes or attribute hold NaN or infinity: look at the model that made them")
-    a, b = codes - codes.mean(axis=0), values - values.mean()
+    codes = checked_features(codes, "codes").astype(float)
+    values = checked_features(np.reshape(values, (-1, 1)) if np.ndim(values) == 1 else values, "the attribute")
+    if values.shape != (len(codes), 1) or len(codes) < 3:
+        raise MetricError(f"codes {codes.shape} must be (N, C) and the attribute {values.shape[:1]} (N,), N ≥ 3")
+    # On a scale where squares are numbers.
+    a, b = (x / np.maximum(np.abs(x).max(axis=0), 1e-300) for x in (codes, values.astype(float)))
+    a, b = a - a.mean(axis=0), (b - b.mean())[:, 0]
     scale = np.sqrt((a**2).sum(axis=0) * (b**2).sum())
     rho = np.where(scale > 0, (a * b[:, None]).sum(axis=0) / np.maximum(scale, 1e-300), 0.0)
     best = float(np.abs(rho).max())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..files import NPZ_FAULTS, first_line
 from .classes import class_metrics
 from .features import check_images
 from .frechet import frechet_distance, merged
@@ -286,9 +285,8 @@ def _load_npz(path: Path) -> np.ndarray:
             return file[names[0]]
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        why = str(error).strip() or type(error).__name__
-        raise DataError(f"{path}: no readable .npz of plain arrays ({why})") from None
+    except NPZ_FAULTS as error:
+        raise DataError(f"{path}: no readable .npz of plain arrays ({first_line(error)})") from None
 
 
 def format_table(results: Sequence[MetricResult]) -> str:

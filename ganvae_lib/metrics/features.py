@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CourseError, DataError
+from ..files import keras_home
 
 NAMES = ("mnist", "inception", "pixels")
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
@@ -162,9 +163,9 @@ class InceptionFeatures(FeatureExtractor):
     @staticmethod
     def _find(weights, download) -> Path:
         named = weights or os.environ.get("GANVAE_INCEPTION")
-        cached = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models" / INCEPTION_FILE
+        cached = keras_home() / "models" / INCEPTION_FILE
         if named:
-            path = Path(named).expanduser()
+            path = Path(os.path.expanduser(named))
             if not path.is_file() or path.suffix != ".h5":
                 raise DataError(f"{path} is no .h5 file: point weights= or GANVAE_INCEPTION at {INCEPTION_FILE}")
             return path
@@ -203,7 +204,7 @@ def _download_inception(target: Path) -> Path:
     """Fetch through Keras; only a whole file with the published hash takes its place in the cache."""
     from ..quiet_keras import keras
 
-    part = target.with_name(f"{INCEPTION_FILE}.part")
+    part = target.with_name(f"{INCEPTION_FILE}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)

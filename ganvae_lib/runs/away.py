@@ -174,6 +174,8 @@ def pack(results: Path, out: Path) -> list[Path]:
     """results/ as out/results-1.tar.xz, …, each below the limit of an archive; whole folders, whole files."""
     groups, size = [[]], 0
     for folder in sorted(path.parent for path in results.rglob("record.json")):
+        if any(part.startswith(".") for part in folder.relative_to(results).parts):
+            continue  # being published now, or replaced
         measured = json.loads((folder / "record.json").read_text(encoding="utf-8"))["metrics"]
         if not (measured or (folder / "unmeasured").exists()):
             continue  # being measured now

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import RunError
+from ..files import exchange, locked
 from .record import Record
 
 # What the library imports, and what that imports, but for what JAX brings: NumPy, SciPy, ml_dtypes.
@@ -83,7 +84,7 @@ NAME = re.compile(r"[\w.+-]+(/[\w.+-]+)?")
 
 
 def take_home(archives, results) -> list[Path]:
-    """Bring runs that were trained away (results-N.tar.xz) into `results`. → their folders.
+    """Bring runs that were trained away (results-N.tar.xz) into `results`, each as a whole. → their folders.
 
     A folder takes the place of one with as many epochs or fewer; what it does not bring, `epochs.json` say, stays.
 
@@ -112,13 +113,12 @@ def take_home(archives, results) -> list[Path]:
                 raise RunError(f"{old} has more epochs than the one in the archive: move it away first")
         for new in found:
             old = results / new.relative_to(folder)
-            if old.exists():
-                for path in old.iterdir():
-                    if path.name not in PARTS[:5] and not (new / path.name).exists():
-                        shutil.copy(path, new / path.name)
-                shutil.rmtree(old)
-            old.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(new, old)
+            with locked(old, "taking it home"):
+                if old.exists():
+                    for path in old.iterdir():
+                        if path.is_file() and path.name not in PARTS[:5] and not (new / path.name).exists():
+                            shutil.copy(path, new / path.name)
+                exchange(new, old)
             taken.append(old)
     return taken
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from ..data import MNIST, load_mnist
-from ..files import write_text
+from ..errors import RunError
+from ..files import first_line, write_text
 from ..metrics import evaluate_samples, feature_network
 from ..paper import DECISIONS
 from .record import environment
@@ -18,14 +19,22 @@ def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISI
 
     It needs the run: its checkpoints are not in results/, a gigabyte each for the report's GAN. Run again, it goes on
     with what is missing. `say` gets a line for each.
+
+    Raises:
+      RunError: `out` is something else, or damaged; or the run is.
     """
-    from ..training import BACKEND, accelerator
+    from ..training import BACKEND, accelerator, named_checkpoints
 
     run, out, mnist, network = Path(run), Path(out), mnist or load_mnist(), feature_network("mnist")
     settings = {"n": n, "seed": 0, "n_train": len(mnist.x_train), "n_test": len(mnist.x_test)}
-    old = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    try:
+        old = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{out} cannot be read ({first_line(error)}): restore it, or delete it") from error
+    if not isinstance(old, dict) or not isinstance(old.get("epochs", {}), dict):
+        raise RunError(f"{out} holds something else than a run's metrics by epoch: choose another file")
     rows = old.get("epochs", {}) if old.get("settings") == settings else {}
-    named = {int(path.stem.removeprefix("epoch-")): path for path in (run / "checkpoints").glob("epoch-*.h5")}
+    named = named_checkpoints(run / "checkpoints")
     _, record = load_run(run)
     for epoch in sorted({*named, record.epochs_done}):
         if str(epoch) in rows:

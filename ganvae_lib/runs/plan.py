@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..models.baselines import BASELINES
 from ..paper import DECISIONS, TRAINING
-from .evaluation import KEEP
+from .publishing import KEEP
 
 DESIGN_EPOCHS, DESIGN_SEEDS = 3, 2  # one budget for every design: they are compared with one another
 BEYOND_EPOCHS, BEYOND_SEEDS = 10, 3  # and one for what goes beyond the report

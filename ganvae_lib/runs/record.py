@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..errors import RunError
+from ..files import crc32
 from ..metrics.result import MetricResult
 from ..models import MODELS
 
@@ -18,6 +20,25 @@ from ..models import MODELS
 def is_name(text: str) -> bool:
     """Whether a file or folder may be called so: no path, nothing hidden, nothing unprintable."""
     return 0 < len(text) <= 100 and text.isprintable() and text[0] != "." and not set(text) & set("/\\:")
+
+
+def checksum(path) -> int:
+    """The CRC-32 of a file; a text's whatever its line ends, which version control may change."""
+    if Path(path).suffix == ".csv":
+        return zlib.crc32(Path(path).read_bytes().replace(b"\r\n", b"\n"))
+    return crc32(path)
+
+
+def _completed(kind: str, identity: dict) -> dict:
+    from ..models.variations import completed
+
+    if kind == "baseline":
+        return identity
+    return json.loads(json.dumps(identity | {"configuration": completed(kind, identity.get("configuration", {}))}))
+
+
+def _crc32(fields: dict) -> int:
+    return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
 
 class _Strict(BaseModel):
@@ -47,7 +68,8 @@ class Environment(_Strict):
 class Record(_Strict):
     """One training run, or one baseline. `seconds_per_epoch` is the median over epochs, on `environment.hardware`.
 
-    A baseline has no epochs, and None for what belongs to training by gradients.
+    A baseline has no epochs, and None for what belongs to training by gradients. `files` are the checksums of what
+    lies beside the record (`checksum`), as far as it is finished; older records have none.
     """
 
     schema_version: Literal[1, 2] = 2  # 2: the configuration holds the optimizers' arguments under "compile"
@@ -56,7 +78,7 @@ class Record(_Strict):
     configuration: dict[str, dict]
     loss: str
     parameters: dict[str, int]
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     epochs: int = Field(ge=0)
     epochs_done: int = Field(ge=0)
     batch_size: int | None = Field(ge=1)
@@ -66,6 +88,7 @@ class Record(_Strict):
     environment: Environment
     seconds_per_epoch: float | None = Field(ge=0, allow_inf_nan=False)
     metrics: list[MetricResult]
+    files: dict[str, int] = {}
 
     @field_validator("model")
     @classmethod
@@ -86,7 +109,7 @@ class Record(_Strict):
         """Read `record.json`, or the one in a run folder.
 
         Raises:
-          RunError: it is missing, no JSON, or its fields are not those of a record.
+          RunError: it is missing, no JSON, its fields are not those of a record, or not those that were written.
         """
         path = Path(path)
         path = path / "record.json" if path.is_dir() or path.suffix != ".json" else path
@@ -94,10 +117,14 @@ class Record(_Strict):
             fields = json.loads(path.read_text(encoding="utf-8-sig"))
             if not isinstance(fields, dict):
                 raise ValueError("it holds no fields")
-            missing = {"schema_version"} - set(fields)  # the only field with a default
+            missing = {"schema_version"} - set(fields)  # it has a default
             if missing:
                 raise ValueError("schema_version: Field required")
-            return cls.model_validate(fields)
+            told = fields.pop("crc32", None)  # an older record has none
+            record = cls.model_validate(fields)
+            if told not in (None, _crc32(fields)):
+                raise ValueError("its checksum is not that of its fields")
+            return record
         except FileNotFoundError as error:
             raise RunError(f"{path} is not there: name a run folder that 'ganvae train' wrote") from error
         except ValidationError as error:
@@ -109,17 +136,39 @@ class Record(_Strict):
             ) from error
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=2) + "\n"
+        """The file's text: the fields, and a checksum of them."""
+        fields = json.loads(self.model_dump_json())
+        return json.dumps(fields | {"crc32": _crc32(fields)}, indent=2, ensure_ascii=False) + "\n"
+
+    def with_files(self, folder, *names: str) -> "Record":
+        """The same record, with the checksums of those of the files in `folder` that are there."""
+        paths = [Path(folder) / name for name in names]
+        return self.model_copy(update={"files": {path.name: checksum(path) for path in paths if path.is_file()}})
+
+    def check(self, path) -> None:
+        """RunError where a file beside the record is not the one that was there when the record was finished."""
+        path = Path(path)
+        if path.name in self.files and path.is_file() and checksum(path) != self.files[path.name]:
+            raise RunError(f"{path} is not the file its record was written with: restore it, or publish the run again")
 
     def metric(self, name: str) -> MetricResult | None:
         """The metric of that name, or None where it was not measured."""
         return next((m for m in self.metrics if m.name == name), None)
 
     @property
-    def identity(self) -> str:
-        """What makes this run that run: its name, batch size, arithmetic, data and configuration, as one word more."""
-        told = json.dumps([self.configuration, self.batch_size, self.precision, self.data.sha256, self.data.n_train])
-        return f"{self.name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    def identity(self) -> dict:
+        """What makes this run that run: its name, batch size, arithmetic, data and configuration."""
+        told = {"batch_size": self.batch_size, "precision": self.precision, "n_train": self.data.n_train}
+        return {"name": self.name, **told, "sha256": self.data.sha256, "configuration": self.configuration}
+
+    def is_of(self, told) -> bool:
+        """Whether `told`, an `identity` that was written with weights, is this run's.
+
+        What models could not be asked when it was written is taken to be as by default; so is what was not said.
+        """
+        if not isinstance(told, dict):  # an older version said nothing, or its name and a hash
+            return told is None or str(told).split(" ")[0] == self.name
+        return _completed(self.model, told) == _completed(self.model, self.identity)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from ..models.baselines import BASELINES
 from ..data import MNIST, load_mnist
 from ..errors import DataError, RunError
 from ..paper import TRAINING
-from .evaluation import publish, publish_baseline
+from .publishing import publish, publish_baseline
 from .plan import RUNS, Run
 from .record import Record
 from .run import train

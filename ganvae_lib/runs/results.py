@@ -2,13 +2,12 @@
 
 import csv
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RunError
-from ..files import first_line
+from ..files import NPZ_FAULTS, first_line, whole
 from .record import Record
 
 # In a clone, beside the library; on Colab, in the clone that the first cell of a chapter makes.
@@ -32,6 +31,7 @@ class Result:
     @property
     def history(self) -> dict[str, list[float]]:
         path = self.folder / "history.csv"
+        self.record.check(path)
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
                 rows = list(csv.DictReader(file, strict=True))
@@ -66,12 +66,21 @@ def read_npz(path: Path, *needed: str) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error,
-            NotImplementedError, MemoryError) as error:  # fmt: skip
+    except NPZ_FAULTS as error:
         raise RunError(f"{path} cannot be read ({first_line(error)}): restore it, or publish the run again") from error
     if missing := set(needed) - set(arrays):
         raise RunError(f"{path} lacks {', '.join(sorted(missing))}: delete it, and samples are drawn again")
     return arrays
+
+
+def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """As `np.savez_compressed`, but with bzip2: a sixth less for images; `np.load` reads both. No dates go in."""
+    with whole(path, "make room, then evaluate again") as part, zipfile.ZipFile(part, "w") as file:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_BZIP2
+            with file.open(entry, "w") as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def find(name: str, folder=FOLDER) -> Result | None:
@@ -92,5 +101,5 @@ def all_results(folder=FOLDER) -> list[Result]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"{folder} is not there: run the course from a clone of its repository, or name the folder")
-    found = [path.parent for path in sorted(folder.glob("*/record.json"))]
+    found = [path.parent for path in sorted(folder.glob("[!.]*/record.json"))]  # a hidden one is being written
     return [Result(path) for path in found]

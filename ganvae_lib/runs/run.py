@@ -10,7 +10,7 @@ import numpy as np
 from ..data import MNIST, to_uint8, to_unit_range
 from ..errors import RunError, TrainingError
 from ..paper import DECISIONS, TRAINING
-from ..files import whole, write_text
+from ..files import first_line, locked, sweep, whole, write_text
 from .record import DataSource, Record, environment
 
 
@@ -60,8 +60,8 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
     out = Path(out)
     if epochs < 1:
         raise TrainingError(f"epochs must be 1 or more; got {epochs}")
-    if seed < 0:
-        raise TrainingError(f"seed must be 0 or more; got {seed}")
+    if not 0 <= seed < 2**32:
+        raise TrainingError(f"seed must be from 0 to {2**32 - 1}; got {seed}")
     if precision not in ("float32", "mixed_bfloat16"):
         raise TrainingError(f"precision must be float32 or mixed_bfloat16; got {precision!r}")
     config, cls = configuration(kind, variation), model_class(kind)
@@ -74,58 +74,67 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         engine, devices = data_parallel(batch_size)
         scope, where = engine.scope, where.model_copy(update={"hardware": f"{where.hardware}, {devices} devices"})
 
-    history = [] if resume else _start(out)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        with scope():
-            model = build(kind, config, seed)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    record = Record(
-        model=kind, variation=variation, configuration=config, loss=cls.loss_in_words(config["model"]),
-        parameters={name: network.count_params() for name, network in model.networks().items()}, seed=seed, epochs=epochs, epochs_done=0, batch_size=batch_size,
-        learning_rate=config["compile"]["learning_rate"], precision=precision, environment=where,
-        data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
-        seconds_per_epoch=None, metrics=[],
-    )  # fmt: skip
     if resume:
-        history = _take_up(out, record, model)
-    record = _progressed(record, history)
-    write_text(out / "record.json", record.to_json())
-
-    first = record.epochs_done
-    if first < epochs:
-        checkpoints = Checkpoints(out / "checkpoints", epochs, history, seconds=checkpoint_seconds, run=record.identity)
-
-        def keep_record(epoch, logs):
-            write_text(out / "record.json", _progressed(record, checkpoints.history).to_json())
-
-        callbacks = [
-            Shuffle(batches),
-            StopOnNaN(),
-            *([StopAt(deadline)] if deadline else []),
-            checkpoints,
-            keras.callbacks.LambdaCallback(on_epoch_end=keep_record),
-        ]
-        bar = Progress(epochs, first)
+        Record.read(out)  # nothing is made beside a folder that is not there
+    with locked(out, "training", mend="choose another --out, or change its permissions"):
+        sweep(out)
+        if not resume:
+            _start(out)
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(precision)
         try:
-            # shuffle=False: Keras would shuffle the batches of `Batches` again, from Python's global state.
             with scope():
-                model.fit(
-                    batches, epochs=epochs, initial_epoch=first, verbose=0, shuffle=False,
-                    callbacks=callbacks + [bar] * progress, scanned=scanned,
-                )  # fmt: skip
+                model = build(kind, config, seed)
         finally:
-            bar.close()
-        record = _progressed(record, checkpoints.history)
-    save_arrays(out / "weights.h5", state_arrays(model, weights_only=True), {"epoch": record.epochs_done})
-    write_text(out / "record.json", record.to_json())
-    return record
+            keras.config.set_dtype_policy(policy)
+        record = Record(
+            model=kind, variation=variation, configuration=config, loss=cls.loss_in_words(config["model"]),
+            parameters={name: network.count_params() for name, network in model.networks().items()}, seed=seed,
+            epochs=epochs, epochs_done=0, batch_size=batch_size, learning_rate=config["compile"]["learning_rate"],
+            precision=precision, environment=where, seconds_per_epoch=None, metrics=[],
+            data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
+        )  # fmt: skip
+        path, history, measured = _take_up(out, record, model) if resume else (None, [], [])
+        checkpoints = Checkpoints(out / "checkpoints", epochs, history, seconds=checkpoint_seconds, run=record.identity)
+        checkpoints.restore(path)
+        record = _progressed(record, history, measured)
+        write_text(out / "record.json", record.to_json())
+        first = record.epochs_done
+        if first < epochs:
+
+            def keep_record(epoch, logs):
+                write_text(out / "record.json", _progressed(record, checkpoints.history).to_json())
+
+            callbacks = [
+                Shuffle(batches),
+                StopOnNaN(),
+                *([StopAt(deadline)] if deadline else []),
+                checkpoints,
+                keras.callbacks.LambdaCallback(on_epoch_end=keep_record),
+            ]
+            bar = Progress(epochs, first)
+            try:
+                # shuffle=False: Keras would shuffle the batches of `Batches` again, from Python's global state.
+                with scope():
+                    model.fit(
+                        batches, epochs=epochs, initial_epoch=first, verbose=0, shuffle=False,
+                        callbacks=callbacks + [bar] * progress, scanned=scanned,
+                    )  # fmt: skip
+            finally:
+                bar.close()
+            record = _progressed(record, checkpoints.history)
+        meta = {"epoch": record.epochs_done, "run": record.identity}
+        save_arrays(out / "weights.h5", state_arrays(model, weights_only=True), meta)
+        record = record.with_files(out, "history.csv", "weights.h5")
+        write_text(out / "record.json", record.to_json())
+        return record
 
 
 def load_run(folder, epoch: int | None = None):
     """The model of a run with its final weights, or those of the named checkpoint of `epoch`. → (model, record).
+
+    Where training still goes on, or was killed, the weights are those of its last checkpoint, the record is that of
+    then.
 
     Raises:
       RunError: the folder holds no run, or the weights are missing, damaged or another model's.
@@ -136,10 +145,25 @@ def load_run(folder, epoch: int | None = None):
     folder = Path(folder)
     record = Record.read(folder)
     path = folder / "weights.h5" if epoch is None else folder / "checkpoints" / f"epoch-{epoch:03d}.h5"
-    if epoch is None and not path.is_file():  # training is still going on, or was killed
-        path = newest_checkpoint(folder / "checkpoints") or path
-    arrays, _ = load_arrays(path)
-    model = build(record.model, record.configuration, record.seed)
+    newest = newest_checkpoint(folder / "checkpoints") if epoch is None else None
+    if newest and not path.is_file():  # training is still going on, or was killed
+        path = newest
+    record.check(path)
+    arrays, meta = load_arrays(path)
+    if epoch is None and meta.get("epoch") != record.epochs_done and newest not in (None, path):  # it was gone on with
+        path = newest
+        arrays, meta = load_arrays(path)
+    if epoch is None and meta.get("epoch") != record.epochs_done:
+        if "history" not in meta:
+            raise RunError(f"{path} is of epoch {meta.get('epoch')}, its record of {record.epochs_done}: restore them")
+        record = _progressed(record, meta["history"])
+    _check_run(path, meta, record)
+    if epoch is not None and meta.get("epoch") != epoch:
+        raise RunError(f"{path} is of epoch {meta.get('epoch')}: put the right one back")
+    try:
+        model = build(record.model, record.configuration, record.seed)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{folder} has a record of no model that can be built ({first_line(error)}): restore it") from error
     assign_arrays(model, arrays, path, weights_only=True)
     return model, record
 
@@ -160,6 +184,8 @@ def sample(model, n: int, seed: int = 0, batch_size: int = 500) -> np.ndarray:
 def save_images(path, images: np.ndarray) -> None:
     """Write images (N, 28, 28, 1) in [−1, 1] as a square grid (.png) or as uint8 (.npz, key 'x')."""
     path, x = Path(path), to_uint8(images)
+    if path.suffix not in (".png", ".npz"):
+        raise RunError(f"{path} must end in .png or .npz")
     with whole(path, "choose another --out") as part, open(part, "wb") as file:
         if path.suffix == ".npz":
             np.savez_compressed(file, x=x)
@@ -174,8 +200,8 @@ def save_images(path, images: np.ndarray) -> None:
         Image.fromarray(grid).save(file, "PNG")
 
 
-def _start(out: Path) -> list:
-    """A fresh folder for a run, or the error that it holds one. → an empty history."""
+def _start(out: Path) -> None:
+    """A fresh folder for a run, or the error that it holds one."""
     if (out / "record.json").exists() or (out / "checkpoints").exists():
         raise RunError(f"{out} holds a run: go on with it (--resume), or choose another --out")
     try:
@@ -184,11 +210,10 @@ def _start(out: Path) -> list:
         raise RunError(f"{out} cannot be made ({error.strerror}): choose another --out") from error
     if not os.access(out, os.W_OK):
         raise RunError(f"{out} cannot be written: choose another --out, or change its permissions")
-    return []
 
 
-def _take_up(out: Path, record: Record, model) -> list:
-    """Load the newest checkpoint of the same run into `model`. → the history so far."""
+def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list]:
+    """Load the newest checkpoint of the same run into `model`. → it, the history so far, what was measured there."""
     from ..training import assign_arrays, load_arrays, newest_checkpoint
 
     from ..models.variations import completed
@@ -212,18 +237,27 @@ def _take_up(out: Path, record: Record, model) -> list:
             )
     path = newest_checkpoint(out / "checkpoints")
     if path is None:  # killed within its first epoch: it begins again and ends the same
-        return []
+        return None, [], []
     arrays, meta = load_arrays(path)
-    if meta.get("run") not in (None, record.identity):  # copied in from another run; an older version did not say
-        raise RunError(f"{path} is a checkpoint of another run, {meta['run'].split()[0]}: put its own back")
+    _check_run(path, meta, record)
     assign_arrays(model, arrays, path)
-    return meta["history"]
+    history = meta["history"]
+    return path, history, before.metrics if before.epochs_done == len(history) else []
 
 
-def _progressed(record: Record, history: list) -> Record:
+def _check_run(path: Path, meta: dict, record: Record) -> None:
+    """RunError where a file was copied in from another run; an older version did not say whose it is."""
+    told = meta.get("run")
+    if not record.is_of(told):
+        name = told.get("name") if isinstance(told, dict) else str(told).split(" ")[0]
+        raise RunError(f"{path} is a checkpoint of another run, {name}: put its own back")
+
+
+def _progressed(record: Record, history: list, measured=()) -> Record:
+    """The record after the epochs of `history`. `measured`: on the weights of then; each epoch makes others."""
     seconds = median(row["seconds"] for row in history) if history else None
     return record.model_copy(update={"epochs_done": len(history), "seconds_per_epoch": seconds,
-                                     "epochs": max(record.epochs, len(history))})  # fmt: skip
+                                     "epochs": max(record.epochs, len(history)), "metrics": list(measured)})  # fmt: skip
 
 
 def _short(value) -> str:

@@ -1,7 +1,6 @@
 """Checkpoints: everything that a resume needs, there whole or not at all."""
 
 import json
-import os
 import shutil
 import time
 import zlib
@@ -10,13 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import RunError
-from ..files import first_line, whole, write_text
+from ..files import crc32, first_line, link, whole, write_text
 from ..paper import DECISIONS, TRAINING
 from ..quiet_keras import keras
 from .backend import BACKEND
 
 if BACKEND == "tensorflow":
     import tensorflow as tf
+
+FRONT = 512  # bytes before HDF5's own, which leaves them alone
+MARK = "ganvae_lib: HDF5 from byte 512 on, of the CRC-32 "
+META = "ganvae_lib meta"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def save_arrays(path, arrays, meta):
@@ -33,10 +37,13 @@ def save_arrays(path, arrays, meta):
         free = shutil.disk_usage(path.parent).free
         if free < need:  # asked first: HDF5 reports a full disk late and at length
             raise OSError(f"{need / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free")
-        with h5py.File(part, "w") as file:
-            file.attrs["meta"], file.attrs["crc32"] = text, zlib.crc32(text.encode())
+        with h5py.File(part, "w", userblock_size=FRONT) as file:
+            file[META] = np.frombuffer(text.encode(), "uint8")  # an attribute holds 64 kB: some 400 epochs
             for name, array in arrays.items():
-                file.create_dataset(name, data=array).attrs["crc32"] = zlib.crc32(np.ascontiguousarray(array))
+                file.create_dataset(name, data=array)
+        told = f"{MARK}{crc32(part, FRONT):08x}\n".encode()
+        with open(part, "r+b") as file:
+            file.write(told)
 
 
 def load_arrays(path):
@@ -49,15 +56,16 @@ def load_arrays(path):
     arrays = {}
 
     def take(name, node):
-        if isinstance(node, h5py.Dataset):
+        if isinstance(node, h5py.Dataset) and name != META:
             arrays[name] = node[()]
             _check(name, np.ascontiguousarray(arrays[name]), node.attrs)
 
     try:
+        _check_bytes(path)
         with h5py.File(path, "r") as file:
             file.visititems(take)
-            text = file.attrs["meta"]
-            _check("what is said of it", text.encode(), file.attrs)
+            text = bytes(file[META][()]) if META in file else file.attrs["meta"].encode()
+            _check("what is said of it", text, file.attrs)
             return arrays, json.loads(text)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise RunError(
@@ -65,8 +73,16 @@ def load_arrays(path):
         ) from error
 
 
+def _check_bytes(path):
+    """Asked before HDF5 reads it, which a damaged file can keep busy for ever. An older version wrote no such front."""
+    with open(path, "rb") as file:
+        front = file.read(FRONT)
+    if not front.startswith(HDF5) and front.rstrip(b"\0") != f"{MARK}{crc32(path, FRONT):08x}\n".encode():
+        raise ValueError("its checksum is not that of its bytes")
+
+
 def _check(name, data, attributes):
-    """A file of an older version has no checksums."""
+    """An older version wrote a checksum for each array, or none."""
     if "crc32" in attributes and zlib.crc32(data) != int(attributes["crc32"]):
         raise ValueError(f"the checksum of {name} is not that of its bytes")
 
@@ -115,20 +131,28 @@ class Checkpoints(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         self.history.append({"epoch": done, "seconds": seconds, **{k: float(v) for k, v in logs.items()}})
         write_history(self.folder.parent / "history.csv", self.history)
-        named = done % self.every == 0 or done in (*DECISIONS.early_checkpoints, self.epochs)
         due = time.perf_counter() - self.saved >= self.seconds
-        if not (named or due or self.model.stop_training):
+        if not (self._is_named(done) or due or self.model.stop_training):
             return
-        arrays, meta = state_arrays(self.model), {"epoch": done, "history": self.history, "run": self.run}
-        save_arrays(self.folder / "last.h5", arrays, meta)
+        meta = {"epoch": done, "history": self.history, "run": self.run}
+        save_arrays(self.folder / "last.h5", state_arrays(self.model), meta)
         self.saved = time.perf_counter()
-        if named:
-            named = self.folder / f"epoch-{done:03d}.h5"
-            named.unlink(missing_ok=True)
-            try:
-                os.link(self.folder / "last.h5", named)  # the same bytes: no second copy on disk until 'last' moves on
-            except OSError:
-                save_arrays(named, arrays, meta)
+        self._name(done)
+
+    def restore(self, path):
+        """Write again what the checkpoint `path` of this history knows, and a kill just after it left unwritten."""
+        if self.history:
+            write_history(self.folder.parent / "history.csv", self.history)
+            if path.name == "last.h5":
+                self._name(len(self.history))
+
+    def _is_named(self, epoch):
+        return epoch % self.every == 0 or epoch in (*DECISIONS.early_checkpoints, self.epochs)
+
+    def _name(self, epoch):
+        """The rolling checkpoint under its epoch's name: no second copy on disk until it moves on."""
+        if self._is_named(epoch):
+            link(self.folder / "last.h5", self.folder / f"epoch-{epoch:03d}.h5")
 
 
 def newest_checkpoint(folder):
@@ -136,8 +160,14 @@ def newest_checkpoint(folder):
     folder = Path(folder)
     if (folder / "last.h5").is_file():
         return folder / "last.h5"
-    named = [path for path in folder.glob("epoch-*.h5") if path.stem.removeprefix("epoch-").isdecimal()]
-    return max(named, key=lambda path: int(path.stem.removeprefix("epoch-")), default=None)
+    named = named_checkpoints(folder)
+    return named[max(named)] if named else None
+
+
+def named_checkpoints(folder):
+    """The checkpoints that are named by their epoch, {epoch: file}."""
+    paths = {path.stem.removeprefix("epoch-"): path for path in Path(folder).glob("epoch-*.h5")}
+    return {int(epoch): path for epoch, path in paths.items() if epoch.isascii() and epoch.isdecimal()}
 
 
 def write_history(path, history):

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..errors import TrainingError
 from ..quiet_keras import keras, ops
 from . import backend
 from .backend import BACKEND
@@ -13,6 +14,15 @@ from .scan import fit_scanned
 
 if BACKEND == "tensorflow":
     import tensorflow as tf
+
+NO_TEST_STEP = (
+    "the losses of these models are taken inside a training step, there are none without it: measure on other images "
+    "with model.measure(x, y, reference='…') or 'ganvae evaluate', and call fit with what is trained on alone"
+)
+NO_CONFIGURATION = (
+    "a .keras file of this model could not be loaded again: keep it with model.save_weights('m.weights.h5') and load "
+    "that into a model made the same way, or train it with 'ganvae train' and keep it with 'ganvae publish'"
+)
 
 
 class StepModel(keras.Model):
@@ -106,11 +116,28 @@ class StepModel(keras.Model):
 
         `scanned`: on JAX, each epoch of `Batches` is one call of a compiled loop (`scan.fit_scanned`).
         """
+        if kwargs.get("validation_split") or kwargs.get("validation_data") is not None:
+            raise TrainingError(NO_TEST_STEP)
         if scanned:
             return fit_scanned(self, x, **kwargs)
         if BACKEND == "tensorflow" and isinstance(x, Batches):
             x = x.as_dataset()
         return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """Refused: Keras would report a loss that no step of the training has."""
+        raise TrainingError(NO_TEST_STEP)
+
+    def save(self, *args, **kwargs):
+        """Refused: the file could not be loaded again, its networks and several optimizers are no Keras configuration.
+
+        `save_weights` and `load_weights` work as ever.
+        """
+        raise TrainingError(NO_CONFIGURATION)
+
+    def get_config(self):
+        """Refused for the same reason; `keras.saving.save_model` asks for it."""
+        raise TrainingError(NO_CONFIGURATION)
 
     @property
     def metrics(self):
