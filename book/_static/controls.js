@@ -85,7 +85,8 @@
 
   const KIND = { vae: "VAE", gan: "GAN" };
   const title = (m) => element("p", { className: "explorer-title" },
-    m.variation === "report" ? `The report's ${KIND[m.model]}` : `A ${m.variation} ${KIND[m.model]}, not the report's`);
+    m.variation === "report" ? `The report's ${KIND[m.model]}`
+      : `A ${m.variation === "default" ? "" : `${m.variation} `}${KIND[m.model]}, not the report's`);
   const source = (m, part = "Decoder", epochs = m.epochs) => element("p", { className: "explorer-source" },
     `${part} of the run ${m.run}, after ${epochs} epochs, in this page.`);
 
