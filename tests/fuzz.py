@@ -1,7 +1,7 @@
 """Odd inputs to the public functions of metrics, losses, latent and toy, and changed bytes in every kind of file read.
 
-Each input gives the right answer, or one line that names a fault (`CourseError`). `make fuzz` tries 100,000; the tests
-try 2,000. Input i of a seed is a function of (seed, i): `python tests/fuzz.py --seed 3 --only 1234` repeats one.
+Each input gives the right answer, or one line that names a fault (`CourseError`). `make fuzz` tries 100,000.
+Input i of a seed is a function of (seed, i): `python tests/fuzz.py --seed 3 --only 1234` repeats one.
 """
 
 import argparse
