@@ -225,7 +225,8 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     from sklearn.model_selection import train_test_split
     from sklearn.svm import LinearSVC
 
-    codes, values = _numbers(codes, "codes"), _numbers(values, "values")
+    # Of codes around 1e20, or 1e-300, the machine's solver never ends.
+    codes, values = _numbers(codes, "codes", 1e4), _numbers(values, "values")
     if codes.ndim != 2 or codes.size == 0 or values.shape != codes.shape[:1] or len(codes) < 30:
         raise CourseError(f"codes (N, d) and values (N,) with N ≥ 30 are needed, not {codes.shape} and {values.shape}")
     if np.abs(codes).max() > 1e6:
@@ -235,6 +236,8 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     labels = values[kept] >= high
     if low == high or labels.all():
         raise CourseError(f"the values of '{name}' are all alike: there is no direction to find")
+    if np.abs(codes).max() < 1e-30:
+        raise CourseError(f"the codes are all 0, or nearly so: they say nothing of '{name}'")
     fit_x, test_x, fit_y, test_y = train_test_split(
         codes[kept], labels, test_size=0.3, random_state=seed, stratify=labels
     )
@@ -273,8 +276,8 @@ def effects(decode, z, directions, attributes: Mapping[str, Callable] = ATTRIBUT
 LARGEST = 1e30  # of a coordinate: results are float32, and lengths are taken
 
 
-def _numbers(x, what: str) -> np.ndarray:
-    """Real numbers as float64, none of them NaN or beyond LARGEST."""
+def _numbers(x, what: str, largest: float = LARGEST) -> np.ndarray:
+    """Real numbers as float64, none of them NaN or beyond `largest`."""
     try:
         x = np.asarray(x)
         if x.dtype.kind not in "fiub":
@@ -282,8 +285,8 @@ def _numbers(x, what: str) -> np.ndarray:
         x = x.astype(float)
     except (ValueError, TypeError):
         raise CourseError(f"{what} must be an array of real numbers") from None
-    if not (np.abs(x) <= LARGEST).all():
-        raise CourseError(f"{what} must be finite and at most {LARGEST:g} in size")
+    if not (np.abs(x) <= largest).all():
+        raise CourseError(f"{what} must be finite and at most {largest:g} in size")
     return x
 
 

@@ -77,6 +77,7 @@ class Files:
     def put(self, name, data):
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)  # some file systems wait for the disk where a file is overwritten
         path.write_bytes(data)
         return path
 
@@ -128,6 +129,7 @@ def odd_npz(rng, files, arrays):
     """A whole archive of odd arrays, to be read as images."""
     path = files.folder / "damaged" / "o.npz"
     path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.savez(path, **arrays)

@@ -1,8 +1,8 @@
 """Killed before any operation on files, `train` and `publish` end, called again, as if they had not been.
 
 A run is undisturbed here; before each operation its folder is copied, as a kill there would leave it. From each copy
-that differs from the one before, the same command is given again. What a kill leaves half-written, under another name,
-is the same for all that follows whatever it holds.
+whose files differ from those before, the same command is given again; of copies that differ in what is half-written
+alone, from the one that holds most of that.
 """
 
 import hashlib
@@ -67,18 +67,27 @@ def contents(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def unlike(files):
-    """The same, without what the half-written hold."""
-    whole = {name: value for name, value in files.items() if not name.endswith(".part") and name[0] != "."}
-    return whole | {
-        "half-written": len(whole) < len(files) and {name.split("/")[0] for name in set(files) - set(whole)}
-    }
+def whole_files(files):
+    """Those that are not half-written."""
+    return {name: value for name, value in files.items() if not name.endswith(".part") and name[0] != "."}
 
 
 @contextmanager
 def copied_before_each_operation(monkeypatch, folder, to):
     """→ the list of the copies of `folder`, without those that are as the one before."""
-    states, seen, busy, count = [], [None], [], [0]
+    states, seen, busy, count = [], [{"nothing yet": ""}], [], [0]
+
+    def copy(name):
+        count[0] += 1
+        files = contents(folder)
+        if whole_files(files) != whole_files(seen[-1]):
+            states.append(to / f"{len(states)}-before-{count[0]}-{name}")
+        elif len(files) > len(seen[-1]):  # the same with more that is half-written
+            shutil.rmtree(states[-1])
+        else:
+            return
+        seen.append(files)
+        shutil.copytree(folder, states[-1])
 
     def watched(name):
         real = getattr(os, name)
@@ -86,12 +95,7 @@ def copied_before_each_operation(monkeypatch, folder, to):
         def operation(*args, **options):
             if not busy:
                 busy.append(1)
-                count[0] += 1
-                now = unlike(contents(folder))
-                if now != seen[-1]:
-                    seen.append(now)
-                    states.append(to / f"{len(states)}-before-{count[0]}-{name}")
-                    shutil.copytree(folder, states[-1])
+                copy(name)
                 busy.clear()
             return real(*args, **options)
 
@@ -128,7 +132,7 @@ def test_a_training_killed_before_any_operation_ends_as_if_it_had_not_been(monke
     whole.mkdir()
     with copied_before_each_operation(monkeypatch, whole, tmp_path / "states") as states:
         train(whole / "run")
-    assert len(states) >= 12
+    assert len(states) >= 10
     for state in states:
         run = state / "run"
         if run.is_dir() and (run / "record.json").exists():
@@ -150,7 +154,7 @@ def test_a_publication_killed_before_any_operation_is_the_old_one_or_the_new_one
     (whole / "p" / "note.txt").write_text("mine")
     with copied_before_each_operation(monkeypatch, whole, tmp_path / "states") as states:
         new = publish(tmp_path / "run1", whole / "p")
-    assert (old.seed, new.seed) == (0, 1) and len(states) >= 4
+    assert (old.seed, new.seed) == (0, 1) and len(states) >= 3  # the old, none, the new
     seen = set()
     for state in states:
         folder = state / "p" if (state / "p").exists() else state / ".p.old"

@@ -242,7 +242,14 @@ def test_vectors_that_no_walk_can_hold_are_answered():
 
 def test_codes_that_say_nothing_of_an_attribute_have_no_direction():
     values = np.arange(40.0)
-    for codes in (np.zeros((40, 2)), np.full((40, 2), np.nan), np.zeros((40, 0)), np.full((40, 2), 1e200)):
+    for codes in (
+        np.zeros((40, 2)),
+        np.full((40, 2), 1e-300),
+        np.full((40, 2), np.nan),
+        np.zeros((40, 0)),
+        np.full((40, 2), 1e200),
+        1e20 * np.random.default_rng(0).standard_normal((40, 2)),
+    ):
         with pytest.raises(CourseError):
             latent.direction("x", codes, values)
     with pytest.raises(CourseError):

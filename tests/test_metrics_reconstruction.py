@@ -194,3 +194,11 @@ def test_the_bias_estimate_is_that_of_the_effective_number_of_draws():
     result = importance_weighted_bound(log_w)
     assert result.extra["bias_estimate"] == pytest.approx(np.mean(-0.5 * (1 / effective - 1 / 3)), rel=1e-12)
     assert result.value == pytest.approx(np.log(2)) and result.extra["k"] == 3
+
+
+@pytest.mark.parametrize("bad", [np.ones((2, 3)) * 1j, [[1j, 1], [1, 1]], [[1.0], [1.0, 2.0]], [["a"]]])
+def test_codes_and_logits_that_are_no_real_numbers_are_answered(bad):
+    x = np.zeros((2, 28, 28, 1), "float32")
+    for more in ({"mu": bad, "log_var": np.zeros((2, 3))}, {"mu": np.zeros((2, 3)), "log_var": bad}, {"logits": bad}):
+        with pytest.raises(MetricError, match="real numbers"):
+            reconstruction_metrics(x, x, **more)

@@ -83,7 +83,7 @@ def code_metrics(
     Raises:
       MetricError: as in `code_table`.
     """
-    found, n = {}, len(np.asarray(code))
+    found, n = {}, np.size(code)
     for who, (c, d) in {"samples": (code, digit), **({"real": real} if real is not None else {})}.items():
         table = code_table(c, d, k)
         match, (information, error) = matched_digits(table), mutual_information(table)
@@ -93,8 +93,8 @@ def code_metrics(
              "spread_kind": "standard error", "extra": {"digit_of_code": [int(d) for d in match]}}  # fmt: skip
     floors = ({}, {})
     if real is not None:
-        how = f"the labels of {len(np.asarray(real[0])):,} real images in the place of the code"
-        known["n_reference"] = len(np.asarray(real[0]))
+        how = f"the labels of {len(real[0]):,} real images in the place of the code"
+        known["n_reference"] = len(real[0])
         floors = tuple({"floor": found["real"][i], "floor_how": how} for i in (1, 3))
     return [
         MetricResult.of("mutual information of code and digit", information, n, unit="nats", spread=error,

@@ -282,7 +282,10 @@ def _load_npz(path: Path) -> np.ndarray:
             names = [name for name in ("x", "images", "samples") if name in file.files] or file.files
             if len(names) != 1:
                 raise DataError(f"{path}: holds {', '.join(file.files) or 'nothing'}; name the images 'x'")
-            return file[names[0]]
+            x = file[names[0]]
+            if not isinstance(x, np.ndarray):
+                raise DataError(f"{path}: {names[0]} is no array")
+            return x
     except DataError:
         raise
     except NPZ_FAULTS as error:

@@ -50,9 +50,9 @@ def frechet_distance(
     Source: Heusel et al. (2017), arXiv:1706.08500, eq. 6; Dowson & Landau (1982).
     """
     more = {}
-    a, b = (x if _are_parts(x) or not isinstance(x, list) else checked_features(x) for x in (a, b))
-    if _are_parts(a) or _are_parts(b):
-        a_parts, b_parts = (p if _are_parts(p) else [as_stats(p)] for p in (a, b))
+    a, b = (x if are_parts(x) or not isinstance(x, list) else checked_features(x) for x in (a, b))
+    if are_parts(a) or are_parts(b):
+        a_parts, b_parts = (p if are_parts(p) else [as_stats(p)] for p in (a, b))
         value, spread, infinite = jackknife(a_parts, b_parts)
         a, b = merged(a_parts), merged(b_parts)
         parts = [len(a_parts), len(b_parts)]
@@ -73,7 +73,7 @@ def frechet_distance(
     )
 
 
-def _are_parts(x) -> bool:
+def are_parts(x) -> bool:
     """A list of statistics, not features written as nested lists."""
     return isinstance(x, list) and all(isinstance(part, FeatureStats) for part in x)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .frechet import are_parts
 from .result import MetricError, MetricResult, checked_features
 from .stats import MAX_THIRD_MOMENTS_DIM, FeatureStats
 
@@ -52,8 +53,7 @@ def kernel_distance(
 
     Source: Bińkowski et al. (2018), arXiv:1801.01401, §4; Gretton et al. (2012), eq. 3.
     """
-    given = isinstance(a, list | FeatureStats)
-    if not given:
+    if not any(isinstance(x, FeatureStats) or (are_parts(x) and x) for x in (a, b)):
         a, b = checked_features(a, "features measured"), checked_features(b, "reference features")
         if a.shape[1] != b.shape[1]:
             raise MetricError(f"features of d = {a.shape[1]} and d = {b.shape[1]}: use one feature network")
@@ -69,6 +69,8 @@ def kernel_distance(
             a, b = ([FeatureStats.from_features(x, third_moments=True) for x in side] for side in (a, b))
     else:
         a, b = (x if isinstance(x, list) else [x] for x in (a, b))
+        if not (are_parts(a) and are_parts(b)):
+            raise MetricError("statistics have a distance to statistics: give FeatureStats, or features, on both sides")
         method = "moments"
     sizes = np.array([x.n if method == "moments" else len(x) for x in [*a, *b]], float)
     side = np.arange(len(sizes)) < len(a)  # which parts are of a

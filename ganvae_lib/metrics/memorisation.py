@@ -29,9 +29,8 @@ def nearest_neighbours(queries: Any, base: Any, k: int = 1) -> tuple[np.ndarray,
     Raises:
       MetricError: NaN, infinity, differing d, k < 1 or k > M.
     """
-    q, x = (np.asarray(v) for v in (queries, base))
-    q = checked_features(q.reshape(len(q), -1) if q.ndim > 2 else q, "queries")
-    x = checked_features(x.reshape(len(x), -1) if x.ndim > 2 else x, "base", dim=q.shape[1])
+    q = _rows(queries, "queries")
+    x = _rows(base, "base", dim=q.shape[1])
     if not 1 <= k <= len(x):
         raise MetricError(f"k = {k} neighbours need 1 ≤ k ≤ {len(x)}, the number of rows in base")
     centre = x.mean(axis=0, dtype=np.float64)
@@ -59,6 +58,15 @@ def nearest_neighbours(queries: Any, base: Any, k: int = 1) -> tuple[np.ndarray,
         indices[rows] = np.take_along_axis(near, order, axis=1)
         distances[rows] = np.take_along_axis(exact, order, axis=1)
     return indices, distances
+
+
+def _rows(x: Any, what: str, dim: int | None = None) -> np.ndarray:
+    """Features or images as (N, d)."""
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise MetricError(f"{what} must have shape (N, d); these are lists of unequal lengths") from None
+    return checked_features(x.reshape(len(x), -1) if x.ndim > 2 and x.size else x, what, dim)
 
 
 def memorisation_metrics(
@@ -94,7 +102,7 @@ def memorisation_metrics(
     Source: Meehan, Chaudhuri & Dasgupta (2020), arXiv:2004.05675 (the copying score, here of one cell);
     Alaa et al. (2022), arXiv:2102.08921, §4.3 (authenticity).
     """
-    train = np.asarray(train)
+    train = _rows(train, "training images")
     if len(train) < 2:
         raise MetricError(f"memorisation needs at least 2 training images, not {len(train)}")
     of_sample, t_sample = (v[:, 0] for v in nearest_neighbours(samples, train))

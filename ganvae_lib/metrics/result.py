@@ -106,6 +106,9 @@ class MetricResult(BaseModel):
         network = FeatureNetwork.of(network)
         if not math.isfinite(value):
             raise MetricError(f"{quantity} came out as {value}: the features are too large for float64")
+        for field in ("spread", "floor"):
+            if known.get(field) is not None and not math.isfinite(known[field]):
+                raise MetricError(f"the {field} of {quantity} came out as {known[field]}: the numbers are too large")
         fields: dict[str, Any] = dict.fromkeys(cls.model_fields) | {
             "name": f"{network.title} {quantity}" if network else quantity,
             "pixel_range": network.pixel_range if network else None,
