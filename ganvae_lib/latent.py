@@ -229,8 +229,6 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     codes, values = _numbers(codes, "codes", 1e4), _numbers(values, "values")
     if codes.ndim != 2 or codes.size == 0 or values.shape != codes.shape[:1] or len(codes) < 30:
         raise CourseError(f"codes (N, d) and values (N,) with N ≥ 30 are needed, not {codes.shape} and {values.shape}")
-    if np.abs(codes).max() > 1e6:
-        raise CourseError(f"the codes of '{name}' are too large, up to {np.abs(codes).max():.3g}: scale them to about 1")
     low, high = np.quantile(values, [1 / 3, 2 / 3])
     kept = (values <= low) | (values >= high)
     labels = values[kept] >= high

@@ -254,10 +254,3 @@ def test_codes_that_say_nothing_of_an_attribute_have_no_direction():
             latent.direction("x", codes, values)
     with pytest.raises(CourseError):
         latent.direction("x", np.random.default_rng(0).standard_normal((40, 2)), np.full(40, np.inf))
-
-
-def test_codes_too_large_for_the_support_vector_machine_are_answered():
-    """Found by the fuzzer: at some sizes it never came to an end."""
-    codes, values = np.random.default_rng(0).standard_normal((2, 40, 3))
-    with pytest.raises(CourseError, match="the codes of 'slant' are too large.*scale them"):
-        direction("slant", 1e7 * codes, values[:, 0])
