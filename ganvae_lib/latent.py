@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checks import real_numbers
 from .errors import CourseError
 from .metrics.moments import ink, slant, width
 
@@ -50,7 +51,7 @@ def slerp(a, b, n: int) -> np.ndarray:
 
 def traversal(z, axis: int, values) -> np.ndarray:
     """The vector z again and again, its coordinate `axis` set to each of `values`. (d,) → (len(values), d)."""
-    z, values = _numbers(z, "z").astype("float32"), _numbers(values, "values")
+    z, values = real_numbers(z, "z", LARGEST).astype("float32"), real_numbers(values, "values", LARGEST)
     if z.ndim != 1 or values.ndim != 1:
         raise CourseError(f"z (d,) and values (n,) are needed, not {z.shape} and {values.shape}")
     if not 0 <= axis < len(z):
@@ -226,7 +227,7 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     from sklearn.svm import LinearSVC
 
     # Of codes around 1e20, or 1e-300, the machine's solver never ends.
-    codes, values = _numbers(codes, "codes", 1e4), _numbers(values, "values")
+    codes, values = real_numbers(codes, "codes", 1e4), real_numbers(values, "values", LARGEST)
     if codes.ndim != 2 or codes.size == 0 or values.shape != codes.shape[:1] or len(codes) < 30:
         raise CourseError(f"codes (N, d) and values (N,) with N ≥ 30 are needed, not {codes.shape} and {values.shape}")
     low, high = np.quantile(values, [1 / 3, 2 / 3])
@@ -274,22 +275,8 @@ def effects(decode, z, directions, attributes: Mapping[str, Callable] = ATTRIBUT
 LARGEST = 1e30  # of a coordinate: results are float32, and lengths are taken
 
 
-def _numbers(x, what: str, largest: float = LARGEST) -> np.ndarray:
-    """Real numbers as float64, none of them NaN or beyond `largest`."""
-    try:
-        x = np.asarray(x)
-        if x.dtype.kind not in "fiub":
-            raise ValueError
-        x = x.astype(float)
-    except (ValueError, TypeError):
-        raise CourseError(f"{what} must be an array of real numbers") from None
-    if not (np.abs(x) <= largest).all():
-        raise CourseError(f"{what} must be finite and at most {largest:g} in size")
-    return x
-
-
 def _vectors(a, b) -> tuple[np.ndarray, np.ndarray]:
-    a, b = (_numbers(v, "vectors") for v in (a, b))
+    a, b = (real_numbers(v, "vectors", LARGEST) for v in (a, b))
     if a.ndim != 1 or a.shape != b.shape or a.size == 0:
         raise CourseError(f"two vectors of the same length are needed, not {a.shape} and {b.shape}")
     return a, b

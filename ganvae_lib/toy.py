@@ -4,25 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checks import real_numbers
 from .errors import CourseError
 
-
-def _numbers(x, what: str) -> np.ndarray:
-    """Real numbers as float64, none of them NaN or beyond 1e50, whose squares are numbers too."""
-    try:
-        x = np.asarray(x)
-        if x.dtype.kind not in "fiub":
-            raise ValueError
-        x = x.astype(float)
-    except (ValueError, TypeError):
-        raise CourseError(f"{what} must be an array of real numbers") from None
-    if not (np.abs(x) <= 1e50).all():
-        raise CourseError(f"{what} must be finite and at most 1e50 in size")
-    return x
+LARGEST = 1e50  # its square is a number too
 
 
 def _densities(p, q, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    p, q, x = _numbers(p, "a density"), _numbers(q, "a density"), _numbers(x, "the grid")
+    p, q, x = (real_numbers(v, what, LARGEST) for v, what in ((p, "a density"), (q, "a density"), (x, "the grid")))
     if x.ndim != 1 or not p.shape == q.shape == x.shape or x.size < 2 or (np.diff(x) <= 0).any():
         raise CourseError(f"a rising grid (n,) and densities on it are needed, not {x.shape}, {p.shape}, {q.shape}")
     if (p < 0).any() or (q < 0).any():
@@ -45,9 +34,9 @@ class Mixture:
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self):
-        means = np.atleast_1d(_numbers(self.means, "means"))
-        weights = np.ones_like(means) if self.weights is None else _numbers(self.weights, "weights")
-        scales = _numbers(self.scales, "scales")
+        means = np.atleast_1d(real_numbers(self.means, "means", LARGEST))
+        weights = np.ones_like(means) if self.weights is None else real_numbers(self.weights, "weights", LARGEST)
+        scales = real_numbers(self.scales, "scales", LARGEST)
         if means.ndim != 1 or means.size == 0 or weights.shape != means.shape or scales.size not in (1, means.size):
             raise CourseError(f"{means.size} means need as many weights, and as many scales or one for all")
         if (scales < 1e-50).any() or (weights < 1e-50).any():

@@ -18,7 +18,7 @@ FLOORS = (
     {"metrics"},
     {"networks", "losses", "toy"},
     {"data", "plots", "exercises"},
-    {"quiet_keras", "files"},
+    {"quiet_keras", "files", "checks"},
     {"paper"},
     {"errors"},
 )

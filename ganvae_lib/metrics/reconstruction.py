@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..checks import real_numbers
 from .inception_score import p_log_p
 from .result import MetricError, MetricResult
 
@@ -62,7 +63,7 @@ def reconstruction_metrics(
     if z not in ("mean", "sample"):
         raise MetricError(f"z is 'mean' or 'sample', not {z!r}")
     n, pixels = len(x), x[0].size
-    a = None if logits is None else _float64(logits, "logits")
+    a = None if logits is None else real_numbers(logits, "logits", error=MetricError)
     if a is not None and (a.shape != x.shape or not np.isfinite(a).all()):
         raise MetricError(f"logits {a.shape} must be finite and have the shape of x, {x.shape}")
 
@@ -118,7 +119,7 @@ def reconstruction_metrics(
     ]
     if mu is None:
         return results
-    mu, log_var = _float64(mu, "mu"), _float64(log_var, "log_var")
+    mu, log_var = (real_numbers(v, what, error=MetricError) for v, what in ((mu, "mu"), (log_var, "log_var")))
     kl_units = gaussian_kl_units(mu, log_var)
     if len(mu) != n:
         raise MetricError(f"mu {mu.shape} must have one row for each of the {n} images")
@@ -146,7 +147,7 @@ def reconstruction_metrics(
 
 def gaussian_kl_units(mu: Any, log_var: Any) -> np.ndarray:
     """½ (mu² + e^log_var − 1 − log_var): the KL of each latent coordinate against N(0, 1), nats, (N, d) → (N, d)."""
-    mu, log_var = _float64(mu, "mu"), _float64(log_var, "log_var")
+    mu, log_var = (real_numbers(v, what, error=MetricError) for v, what in ((mu, "mu"), (log_var, "log_var")))
     if mu.ndim != 2 or 0 in mu.shape or mu.shape != log_var.shape:
         raise MetricError(f"mu {mu.shape} and log_var {log_var.shape} must both be (N, d), N ≥ 1")
     if not (np.isfinite(mu).all() and np.isfinite(log_var).all()):
@@ -256,16 +257,6 @@ def importance_weighted_bound(
             "bias_estimate": float(np.mean(-0.5 * (1 / sizes - 1 / k))),
         },
     )
-
-
-def _float64(x: Any, what: str) -> np.ndarray:
-    try:
-        x = np.asarray(x)
-        if x.dtype.kind not in "fiub":
-            raise ValueError
-    except ValueError:
-        raise MetricError(f"{what} must be an array of real numbers") from None
-    return x.astype(np.float64, copy=False)
 
 
 def _standard_error(values: np.ndarray) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browser import PAGES, ROOT, show
+from browser import PAGES, show
 from selenium.webdriver.common.keys import Keys
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()  # 4.14.1, MPL 2.0, its licence beside it
@@ -123,21 +123,3 @@ def test_icons_are_drawn_and_only_those_in_use_are_loaded(book, chromium):
         "return [...document.querySelectorAll(\"i[class*='fa-']\")].filter(e => !e.querySelector('svg path')).length"
     )
     assert chromium.execute_script(empty) == 0
-
-
-# Lines of code
-
-
-@pytest.mark.parametrize("path", sorted(ROOT.glob("chapters/*.ipynb")), ids=lambda path: path.stem)
-def test_no_line_of_code_is_longer_than_the_column(path):
-    import nbformat
-
-    cells = nbformat.read(path, as_version=4).cells
-    long = [
-        f"cell {n}: {line.strip()[:60]}"
-        for n, cell in enumerate(cells)
-        if cell.cell_type == "code" and "google.colab" not in cell.source
-        for line in cell.source.split("\n")
-        if len(line) > 88
-    ]
-    assert long == [], "run `make format`; a string that is too long is broken by hand"
