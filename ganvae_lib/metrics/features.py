@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CourseError, DataError
-from ..files import keras_home
+from ..files import first_line, keras_home
 
 NAMES = ("mnist", "inception", "pixels")
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
@@ -192,7 +192,7 @@ class InceptionFeatures(FeatureExtractor):
             inception.load_weights(path)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(
-                f"{path} does not hold InceptionV3's weights ({_first_line(error)}): get {INCEPTION_FILE} again"
+                f"{path} does not hold InceptionV3's weights ({first_line(error)}): get {INCEPTION_FILE} again"
             ) from error
         x = keras.Input((28, 28, 1), name="x")
         large = keras.ops.image.resize(x, (299, 299), "bilinear", antialias=True, data_format="channels_last")
@@ -218,7 +218,7 @@ def _download_inception(target: Path) -> Path:
         os.replace(part, target)
     except Exception as error:
         raise DataError(
-            f"InceptionV3's weights could not be downloaded ({_first_line(error)}); nothing was kept. "
+            f"InceptionV3's weights could not be downloaded ({first_line(error)}); nothing was kept. "
             f"Try again, or point GANVAE_INCEPTION at a copy of {INCEPTION_FILE}"
         ) from error
     finally:
@@ -229,10 +229,6 @@ def _download_inception(target: Path) -> Path:
 def _digest(path: Path, kind: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def feature_network(name: str, weights: str | os.PathLike | None = None, download: bool = False) -> FeatureExtractor:
