@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from docutils import nodes
+from light import make_light
 from myst_nb.sphinx_ import HideCodeCellNode, depart_HideCellInput, visit_HideCellInput
 from sphinx import addnodes
 
@@ -48,8 +49,8 @@ def write_icons(app, exception):
             width, height, path = found[-1]
             entries.append(f'"{name}": [{width}, {height}, "{path}"]')
     script.write_text(ICONS % ("{\n    " + ",\n    ".join(entries) + ",\n  }"))
-    for name in ("fontawesome.js.map", "bootstrap.js.map", "pydata-sphinx-theme.js.map", "sphinx-book-theme.js.map"):
-        script.with_name(name).unlink(missing_ok=True)
+    for path in (Path(app.outdir) / "_static").rglob("*.map"):  # for who debugs the theme
+        path.unlink()
 
 
 def point_at_plain_notebooks(app, pagename, templatename, context, doctree):
@@ -146,5 +147,6 @@ def setup(app):
     app.add_js_file("course.js", loading_method="defer", priority=800)
     app.connect("html-page-context", point_at_plain_notebooks, priority=900)
     app.connect("build-finished", write_icons)
+    app.connect("build-finished", make_light, priority=900)
     app.connect("build-finished", offer_plain_notebooks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

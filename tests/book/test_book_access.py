@@ -2,11 +2,16 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
-from browser import PAGES, show
+from browser import PAGES, ROOT, show
+from fontTools.ttLib import TTFont
 from selenium.webdriver.common.keys import Keys
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+import light
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()  # 4.14.1, MPL 2.0, its licence beside it
 
@@ -113,7 +118,7 @@ def test_a_page_is_light(book, chromium):
     files = {Path(one.split("?")[0].removeprefix("file://")) for one in loaded if one.startswith("file://")} - {page}
     counted = [file for file in files if file.suffix not in {".png", ".svg", ".jpg"}]
     assert any("output/chtml" in str(file) for file in counted), "MathJax is counted"
-    assert sum(file.stat().st_size for file in counted) + page.stat().st_size <= 2_200_000
+    assert sum(file.stat().st_size for file in counted) + page.stat().st_size <= 1_500_000
 
 
 def test_icons_are_drawn_and_only_those_in_use_are_loaded(book, chromium):
@@ -123,3 +128,21 @@ def test_icons_are_drawn_and_only_those_in_use_are_loaded(book, chromium):
         "return [...document.querySelectorAll(\"i[class*='fa-']\")].filter(e => !e.querySelector('svg path')).length"
     )
     assert chromium.execute_script(empty) == 0
+
+
+def test_styles_keep_the_rules_of_names_that_are_in_use():
+    style = """@import url("a.css");.a,.b{x:1}.b:not(.c){y:"}"}@media print{.b{z:2}.a .b{w:3}}/* .a{} */@font-face{f:g}
+        p>.a\\:d{u:4}"""
+    kept = re.sub(r"\s", "", light.purged(style, {"a"}))
+    assert kept == '@importurl("a.css");.a{x:1}@font-face{f:g}'
+    assert light.split("a:is(.b, .c), d[e='f,g']") == ["a:is(.b, .c)", " d[e='f,g']"]
+
+
+def test_every_icon_of_the_styles_has_its_glyph(book):
+    styles = "".join(path.read_text(encoding="utf-8") for path in (book / "_static").rglob("*.css"))
+    asked = {int(code, 16) for code in re.findall(r"\\([ef][0-9a-f]{3})\b", styles)} | {
+        ord(sign) for sign in styles if "\ue000" <= sign <= "\uf8ff"
+    }
+    fonts = (book / "_static" / "vendor" / "fontawesome" / "webfonts").glob("*.woff")
+    drawn = {code for path in fonts for code in TTFont(path).getBestCmap()}
+    assert asked and asked <= drawn
