@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = ("01_data", "02_divergences", "03_gan_objective", "04_gan")
+CHAPTERS = ("01_data", "02_divergences", "03_gan_objective", "03b_smallest_gan", "04_gan")
 
 # Words that a cell holds which a self-check needs first: definitions, not training.
 NEEDS = {
@@ -52,6 +52,10 @@ ANSWERS = {
         [[log(2), log(2), log(2)], [log(4), log(2), log(2)], [2, 1, -1]],
     ),
     "ex-obj-smoothing": ([[0.9, 0.45], (Fraction(9, 10), Fraction(9, 20))], [[0.9, 0.5], [1, 0.5], [0.9, 0.9]]),
+    "ex-obj-reverse": (
+        [[-0.607, 0.5], (-math.exp(-0.5), Fraction(1, 2))],
+        [[-1.649, 0.5], [-0.607, -0.5], [0.607, 0.5]],
+    ),
     "ex-obj-doubling": ([555, 2 * log(2) / math.log1p(0.1**2 / 4)], [278, 1109, 56]),
     "ex-obj-penalty": ([1, 1.0], [0.5, 2, 4]),
     "ex-obj-nonsaturating": ([0.45, math.sqrt(0.2)], [0.2, 0.1, 0.63]),
