@@ -29,8 +29,8 @@ def slerp(a, b, n: int) -> np.ndarray:
         (sin((1 − t) ω) â + sin(t ω) b̂) / sin ω · ((1 − t) |a| + t |b|),    cos ω = â · b̂
 
     In many dimensions N(0, I) lives near a sphere of radius √d: the middle of a straight line between two draws is
-    shorter than any draw, the middle of the arc is not. Equal directions give the straight line; opposite ones have
-    no shortest arc, and are an error.
+    shorter than draws nearly ever are, the middle of the arc is not. Equal directions give the straight line; opposite
+    ones have no shortest arc, and are an error.
 
     Source: Shoemake (1985), for vectors of length 1, and White (2016), arXiv:1609.04468. That the lengths go evenly too
     is ours.

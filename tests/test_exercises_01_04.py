@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = ("01_data", "02_divergences", "03_gan_objective", "04_gan")
+CHAPTERS = ("01_data", "01b_scores", "02_divergences", "02b_overlap", "03_gan_objective", "03b_smallest_gan", "04_gan")
 
 # Words that a cell holds which a self-check needs first: definitions, not training.
 NEEDS = {
@@ -21,7 +21,7 @@ NEEDS = {
     "ex-div-both": ("def kl(log_p, log_q)", "def gaussian_kl("),
     "ex-div-half": ("def uniform(theta)",),
     "ex-div-median": ("def kl(log_p, log_q)", "p_data = Mixture("),
-    "ex-div-control": ("def kl(log_p, log_q)", "def gaussian_kl("),
+    "ex-div-control": ("def normal(m, s)",),
     "ex-div-split": ("def kl(log_p, log_q)", "def gaussian_kl("),
     "ex-obj-doubling": ("def field(theta, phi", "def play("),
     "ex-gan-flops": ("g_counts = [",),
@@ -39,11 +39,16 @@ ANSWERS = {
     "ex-data-uniform": ([[784 * log(256), 1889], (4347, 1889.0)], [[784 * 8, 1889], [4347, 1888], [log(256), 256]]),
     "ex-data-smoothing": ([0.1, Fraction(1, 10)], [1e-5, 1, 0.01]),
     "ex-data-floor": ([0.1, Fraction(1, 10)], [0.05, 0.15, 2 * 10 / 200**2]),
+    "ex-data-limit": ([[9.2, 2400], (Fraction(92, 10), 2400.0)], [[10.4, 2400], [9.2, 4.8], [14.0, 1800]]),
     "ex-div-both": (
         [[0.5 + 0.5 * math.exp(-2), 0.5 * math.exp(2) - 1.5], [0.57, 2.19]],
         [[2.195, 0.568], [0.568, 0.568], [0.82, 3.17]],
     ),
     "ex-div-half": ([0.75 * log(4 / 3), 0.216], [0.5 * log(2), 0.75 * log(4 / 3) / log(2), 0.5]),
+    "ex-div-between": (
+        [[0.4328, 0.7746], (0.3 / log(2), math.sqrt(0.6))],
+        [[0.7746, 0.4328], [0.208, 0.387], [0.4328, 0.6]],
+    ),
     "ex-div-median": ([-1.42, np.float64(-1.425)], [-0.20, -2.0, 1.42]),
     "ex-div-control": ([14, 14.2], [10, 28, 200]),
     "ex-div-split": ([2.8, 2.77], [2.0, 3.0, 1.4]),
@@ -52,6 +57,10 @@ ANSWERS = {
         [[log(2), log(2), log(2)], [log(4), log(2), log(2)], [2, 1, -1]],
     ),
     "ex-obj-smoothing": ([[0.9, 0.45], (Fraction(9, 10), Fraction(9, 20))], [[0.9, 0.5], [1, 0.5], [0.9, 0.9]]),
+    "ex-obj-reverse": (
+        [[-0.607, 0.5], (-math.exp(-0.5), Fraction(1, 2))],
+        [[-1.649, 0.5], [-0.607, -0.5], [0.607, 0.5]],
+    ),
     "ex-obj-doubling": ([555, 2 * log(2) / math.log1p(0.1**2 / 4)], [278, 1109, 56]),
     "ex-obj-penalty": ([1, 1.0], [0.5, 2, 4]),
     "ex-obj-nonsaturating": ([0.45, math.sqrt(0.2)], [0.2, 0.1, 0.63]),

@@ -27,8 +27,8 @@ def kernel_distance(
 
         MMD² = mean_{i≠j} k(a_i, a_j) + mean_{i≠j} k(b_i, b_j) − 2 mean_{ij} k(a_i, b_j)
 
-    Its expectation is 0 for equal distributions at any N; it may come out below 0. With γ = 1/d the sum over all
-    pairs of two sets needs only their sums of x, x⊗x and x⊗x⊗x,
+    Its expectation is 0 for independent draws of equal distributions at any N; it may come out below 0. With γ = 1/d
+    the sum over all pairs of two sets needs only their sums of x, x⊗x and x⊗x⊗x,
 
         Σ_ij k(a_i, b_j) = γ³ ⟨Σa⊗a⊗a, Σb⊗b⊗b⟩ + 3γ² ⟨Σa⊗a, Σb⊗b⟩ + 3γ ⟨Σa, Σb⟩ + N_a N_b,
 

@@ -8,7 +8,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 WHERE = {
     "two-densities": "02_divergences",
-    "dirac-gan": "03_gan_objective",
+    "dirac-gan": "03b_smallest_gan",
     "checkerboard": "04_gan",
     "gan-plane": "05_gan_failures",
     "posterior": "07_elbo",
