@@ -26,7 +26,10 @@ READ = (
     *KEEP,
     *(
         name
-        for name in ("elbo", "vae", "vae_failures", "metrics", "design", "latent", "gan_or_vae")
+        for name in (
+            *("elbo", "bound_draws", "em_and_pca", "vae", "vae_failures"),
+            *("metrics", "design", "latent", "gan_or_vae"),
+        )
         if name in NOTEBOOKS
     ),
 )
