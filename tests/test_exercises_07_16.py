@@ -82,15 +82,16 @@ CASES = {
         "cover-66": (["cover-02"], [(1, 0.97), (0.875, 1), (3, 0.875), (1, 0.75)], [(1, 0.875), [1.0, 7 / 8]]),
     },
     "14_design": {
-        "design-66": (["design-02", ("design-05", "PARTS"), ("design-07b", "counts count parameters")],
+        "design-76": (["design-02", FOUND], [(10, 50), (22, 16), (15, 21)], [(16, 22), [16, 22.0]]),
+        "design-87": (["design-02", ("design-76", "self_check")], [1, 3, 10], [2, 2.0]),
+    },
+    "14b_cost": {
+        "design-66": (["cost-02", ("design-07b", "counts count parameters")],
                       [(6272, 770), (768, 6272), (770, 12_544)], [(770, 6272), [770.0, 6272.0]]),
-        "design-71": (["design-02", ("design-05", "PARTS"), ("design-07b", "counts count parameters operations"),
+        "design-71": (["cost-02", ("design-07b", "counts count parameters operations"),
                        ("design-13", "step_operations"), ("design-66", "self_check")], [0.35, 0.8, 0.55],
                       [0.45, 0.4498]),
-        "design-76": (["design-02", ("design-66", "self_check"), FOUND], [(10, 50), (22, 16), (15, 21)],
-                      [(16, 22), [16, 22.0]]),
-        "design-82": (["design-02", ("design-66", "self_check")], [15, 8, 32], [16, 16.0]),
-        "design-87": (["design-02", ("design-66", "self_check")], [1, 3, 10], [2, 2.0]),
+        "design-82": (["cost-02", ("design-66", "self_check")], [15, 8, 32], [16, 16.0]),
     },
     "15_latent": {
         "lat-44": (["lat-02"], [0.5, 1.0, 1.41], [0.71, 1 / math.sqrt(2), 0.7]),

@@ -16,7 +16,7 @@ READ = (
     *KEEP,
     *(
         name
-        for name in ("elbo", "vae", "vae_failures", "metrics", "design", "latent", "gan_or_vae")
+        for name in ("elbo", "vae", "vae_failures", "metrics", "design", "cost", "latent", "gan_or_vae", "anomalies")
         if name in NOTEBOOKS
     ),
 )
