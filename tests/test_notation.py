@@ -16,7 +16,18 @@ READ = (
     *KEEP,
     *(
         name
-        for name in ("elbo", "vae", "vae_failures", "metrics", "design", "cost", "latent", "gan_or_vae", "anomalies")
+        for name in (
+            "elbo",
+            "vae",
+            "vae_failures",
+            "metrics",
+            "design",
+            "cost",
+            "latent",
+            "directions",
+            "gan_or_vae",
+            "anomalies",
+        )
         if name in NOTEBOOKS
     ),
 )
