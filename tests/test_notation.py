@@ -28,7 +28,7 @@ READ = (
         name
         for name in (
             *("elbo", "bound_draws", "em_and_pca", "vae", "vae_failures"),
-            *("metrics", "design", "latent", "gan_or_vae"),
+            *("metrics", "design", "cost", "latent", "directions", "gan_or_vae", "anomalies"),
         )
         if name in NOTEBOOKS
     ),
