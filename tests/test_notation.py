@@ -16,7 +16,7 @@ READ = (
     *KEEP,
     *(
         name
-        for name in ("elbo", "vae", "vae_training", "vae_failures", "metrics", "design", "latent", "gan_or_vae")
+        for name in ("elbo", "vae", "vae_training", "vae_failures", "blur_holes", "metrics", "design", "latent", "gan_or_vae")
         if name in NOTEBOOKS
     ),
 )
