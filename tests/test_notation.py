@@ -27,7 +27,7 @@ READ = (
     *(
         name
         for name in (
-            *("elbo", "bound_draws", "em_and_pca", "vae", "vae_failures"),
+            *("elbo", "bound_draws", "em_and_pca", "vae", "vae_training", "vae_failures", "blur_holes"),
             *("metrics", "design", "cost", "latent", "directions", "gan_or_vae", "anomalies"),
         )
         if name in NOTEBOOKS
