@@ -20,6 +20,7 @@ KEEP = (
     "smallest_gan",
     "gan",
     "gan_failures",
+    "gan_failures_ring",
     "gan_failures_digits",
 )
 READ = (

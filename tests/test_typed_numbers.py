@@ -23,6 +23,7 @@ CHAPTERS = (
     "03b_smallest_gan",
     "04_gan",
     "05_gan_failures",
+    "05b_gan_failures_ring",
     "06_gan_failures_digits",
 )
 
@@ -47,6 +48,7 @@ ALLOWED = {
     "03b_smallest_gan": {},
     "04_gan": {},
     "05_gan_failures": {},
+    "05b_gan_failures_ring": {},
     "06_gan_failures_digits": {},
 }
 NOT_PROSE = (
