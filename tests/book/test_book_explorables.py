@@ -9,7 +9,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 WHERE = {
     "two-densities": "02_divergences",
     "dirac-gan": "03_gan_objective",
-    "checkerboard": "04_gan",
+    "checkerboard": "04b_gan_training",
     "gan-plane": "05_gan_failures",
     "posterior": "07_elbo",
     "beta": "10_vae_failures",
