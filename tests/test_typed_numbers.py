@@ -47,6 +47,7 @@ ALLOWED = {
     "03_gan_objective": {"357": "21 × 17 pairs of a grid, which the output prints"},
     "03b_smallest_gan": {},
     "04_gan": {},
+    "04b_gan_training": {},
     "05_gan_failures": {},
     "05b_gan_failures_ring": {},
     "06_gan_failures_digits": {},

@@ -9,7 +9,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 WHERE = {
     "two-densities": "02_divergences",
     "dirac-gan": "03b_smallest_gan",
-    "checkerboard": "04_gan",
+    "checkerboard": "04b_gan_training",
     "gan-plane": "05b_gan_failures_ring",
     "posterior": "07_elbo",
     "beta": "10_vae_failures",
