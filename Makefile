@@ -75,7 +75,7 @@ test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in
 	  tests/book/test_book_access.py --deselect tests/book/test_book_access.py::test_axe_finds_nothing
 
 test-more: $(INSTALLED)  ## what takes longer: accessibility on every page, explorables, plain notebooks, every model on JAX
-	$(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/02_divergences.ipynb -n $(JOBS) --dist loadscope
+	$(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/03_divergences.ipynb -n $(JOBS) --dist loadscope
 	$(PYTEST) tests/explorables
 	$(PYTEST) tests/book
 	GANVAE_JAX=all $(PYTEST) tests/test_jax.py

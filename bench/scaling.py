@@ -134,7 +134,7 @@ def chapter() -> float:
     import nbformat
     from jupyter_client.manager import start_new_kernel
 
-    cells = nbformat.read(ROOT / "chapters" / "09_vae.ipynb", as_version=4).cells
+    cells = nbformat.read(ROOT / "chapters" / "15_vae.ipynb", as_version=4).cells
     sources = [cell.source for cell in cells if cell.cell_type == "code"][:2]
     start = time.perf_counter()
     manager, client = start_new_kernel(cwd=str(ROOT / "chapters"))

@@ -1,4 +1,4 @@
-"""Chapters as PDFs for paper, through Chromium: `python book/pdf.py [PAGE …]`, pages as in `chapters/03_gan_objective`.
+"""Chapters as PDFs for paper, through Chromium: `python book/pdf.py [PAGE …]`, pages as in `chapters/05_gan_objective`.
 
 Reads the built book in _build/html, writes _build/pdf/NAME.pdf. Solutions stay closed.
 """

@@ -99,7 +99,8 @@ class GAN(StepModel):
 
         With `share_fakes` the last discriminator step and the generator step see the same fake batch, whose forward
         pass is run once. Then D's step depends on the z that G's gradient averages over: a step of plain gradient
-        descent of rate η on a batch of B adds a term of order η / B to the gradient's expectation (chapter 04).
+        descent of rate η on a batch of B adds a term of order η / B to the gradient's expectation (derived in the
+        chapter on the report's GAN).
         """
         for x_real in ops.split(x, self.d_steps):
             fake, through_generator = self.fake_batch(ops.shape(x_real)[0])

@@ -55,7 +55,7 @@ return [...document.querySelectorAll('a[href], button, input, select, textarea, 
 
 
 def test_the_keyboard_gets_through_the_longest_page(book, chromium):
-    show(chromium, book / "chapters" / "03_gan_objective.html")
+    show(chromium, book / "chapters" / "05_gan_objective.html")
     stops = chromium.execute_script(STOPS)
     formulas = "[...document.querySelectorAll('mjx-container:not(.scrolls)')]"
     maths = chromium.execute_script(f"return {formulas}.filter(e => e.tabIndex >= 0).length")
@@ -94,7 +94,7 @@ def test_the_theme_s_switch_says_its_state_and_keeps_the_focus(book, chromium):
 
 
 def test_each_solution_s_button_names_its_exercise(book, chromium):
-    show(chromium, book / "chapters" / "09_vae.html", everything=False)
+    show(chromium, book / "chapters" / "15_vae.html", everything=False)
     names = [one.accessible_name for one in chromium.find_elements("css selector", ".solution .toggle-button")]
     assert len(names) >= 3 and len(set(names)) == len(names)
     assert all(re.search(r"Solution to Exercise \d+\.\d", name) for name in names), names
@@ -111,8 +111,8 @@ def test_heads_of_tables_head_a_column(book):
 
 def test_a_page_is_light(book, chromium):
     """Scripts, styles, fonts and the page itself; explorers and pictures come on top."""
-    show(chromium, book / "chapters" / "03_gan_objective.html", everything=False)
-    page = book / "chapters" / "03_gan_objective.html"
+    show(chromium, book / "chapters" / "05_gan_objective.html", everything=False)
+    page = book / "chapters" / "05_gan_objective.html"
     sent = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
     loaded = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
     files = {Path(one.split("?")[0].removeprefix("file://")) for one in loaded if one.startswith("file://")} - {page}

@@ -7,13 +7,13 @@ from browser import QUIET, ROOT, VIEWS, show, traffic
 from selenium.webdriver.support.ui import WebDriverWait
 
 WHERE = {
-    "two-densities": "02_divergences",
-    "dirac-gan": "03b_smallest_gan",
-    "checkerboard": "04b_gan_training",
-    "gan-plane": "05b_gan_failures_ring",
-    "posterior": "07_elbo",
-    "beta": "10_vae_failures",
-    "metrics": "12_coverage",
+    "two-densities": "03_divergences",
+    "dirac-gan": "06_smallest_gan",
+    "checkerboard": "08_gan_training",
+    "gan-plane": "10_gan_failures_ring",
+    "posterior": "12_elbo",
+    "beta": "17_vae_failures",
+    "metrics": "20_coverage",
 }
 
 

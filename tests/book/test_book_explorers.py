@@ -42,7 +42,7 @@ each_model = pytest.mark.parametrize("name", MODELS)
 @pytest.fixture(scope="module")
 def explorers(book, chromium):
     """The chapter on latent space, alive: (kind, model) → its element."""
-    show(chromium, book / "chapters" / "15_latent.html")
+    show(chromium, book / "chapters" / "24_latent.html")
     found = {
         (box.get_attribute("data-kind"), box.get_attribute("data-model")): box
         for box in chromium.find_elements("css selector", ".explorer-alive")
@@ -291,7 +291,7 @@ def test_explorers_say_whose_weights_they_run(explorers):
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_nothing_in_an_explorer_overlaps_or_sticks_out(book, chromium, view):
-    show(chromium, book / "chapters" / "15_latent.html", **VIEWS[view])
+    show(chromium, book / "chapters" / "24_latent.html", **VIEWS[view])
     wrong = chromium.execute_script("""
         const parts = "canvas, button, input, select, label, output, p, .explorer-side, .explorer-controls";
         const wrong = [];
@@ -314,7 +314,7 @@ def test_nothing_in_an_explorer_overlaps_or_sticks_out(book, chromium, view):
 
 
 def test_where_scripts_are_off_a_picture_stands_in(book):
-    page = (book / "chapters" / "15_latent.html").read_text()
+    page = (book / "chapters" / "24_latent.html").read_text()
     for source in re.findall(r'class="explorer"[^>]*><img src="([^"]+)" alt="([^"]+)"', page):
         assert (book / "chapters" / source[0]).resolve().is_file() and len(source[1]) > 20
     assert page.count('class="explorer"') == len(SHOWN)

@@ -83,11 +83,11 @@ def test_formulas_keep_their_numbers_and_references_have_theirs(written, name):
 # The hand-out and the key
 
 ANSWERS = {  # a few that a reader must not find, as the chapters have them
-    "09_vae": ["6{,}160", "6160", "313.6", "parameters(10) - parameters(2)", "It is none: $q_\\phi"],
-    "05_gan_failures": ["inv_cdf(0.005)", "math.erfc", "1 - 8.0**-4"],
-    "05b_gan_failures_ring": ["0.9 * math.log(0.9)"],
-    "06_gan_failures_digits": ["0.3 * 0.99 + 0.7 * 0.70"],
-    "07_elbo": ["self_check(0.93", "(r**10 - 1) / 0.01"],
+    "15_vae": ["6{,}160", "6160", "313.6", "parameters(10) - parameters(2)", "It is none: $q_\\phi"],
+    "09_gan_failures": ["inv_cdf(0.005)", "math.erfc", "1 - 8.0**-4"],
+    "10_gan_failures_ring": ["0.9 * math.log(0.9)"],
+    "11_gan_failures_digits": ["0.3 * 0.99 + 0.7 * 0.70"],
+    "12_elbo": ["self_check(0.93", "(r**10 - 1) / 0.01"],
 }
 
 
