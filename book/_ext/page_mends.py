@@ -14,6 +14,12 @@ from sphinx import addnodes
 
 ICON = re.compile(r'class="[^"]*\bfa[srb]?(?:-solid|-brands|-regular)? (?:[\w-]+ )*?fa-([a-z][a-z0-9-]*)[^"]*"')
 
+PART = re.compile(
+    r'<p [^>]*class="caption"[^>]*>(?P<title><span class="caption-text">.*?</span>)</p>\s*'
+    r'(?P<list><ul class="(?P<kind>[^"]*)">.*?</ul>)',
+    re.S,
+)
+
 # Draws an icon into each element that asks for one; the theme's own script of this name holds two thousand, 1.5 MB.
 ICONS = """(() => {
   const icons = %s;
@@ -65,6 +71,22 @@ def point_at_plain_notebooks(app, pagename, templatename, context, doctree):
                 button["url"] = button["url"].replace("/chapters/", "/notebooks/")
 
     mend(context.get("header_buttons", []))
+
+
+def fold_parts(app, pagename, templatename, context, doctree):
+    """The contents beside a page show the chapters of its own part; the other parts open at a press.
+
+    So the keyboard has a dozen stops before the page, and not fifty.
+    """
+    whole = context.get("generate_toctree_html")
+    if whole:
+        context["generate_toctree_html"] = lambda *args, **options: PART.sub(folded, str(whole(*args, **options)))
+
+
+def folded(part):
+    """One part of the contents, of the groups of `PART`."""
+    state = " open" if "current" in part["kind"].split() else ""
+    return f'<details class="part"{state}><summary>{part["title"]}</summary>{part["list"]}</details>'
 
 
 def offer_plain_notebooks(app, exception):
@@ -146,6 +168,7 @@ def setup(app):
     app.add_node(HideCodeCellNode, override=True, html=(visit_folded_cell, depart_HideCellInput))
     app.add_js_file("course.js", loading_method="defer", priority=800)
     app.connect("html-page-context", point_at_plain_notebooks, priority=900)
+    app.connect("html-page-context", fold_parts, priority=900)
     app.connect("build-finished", write_icons)
     app.connect("build-finished", make_light, priority=900)
     app.connect("build-finished", offer_plain_notebooks)
