@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = ("01_data", "01b_scores", "02_divergences", "02b_overlap", "03_gan_objective", "03b_smallest_gan", "04_gan")
+CHAPTERS = (
+    "01_data",
+    "01b_scores",
+    "02_divergences",
+    "02b_overlap",
+    "03_gan_objective",
+    "03b_smallest_gan",
+    "04_gan",
+    "04b_gan_training",
+)
 
 # Words that a cell holds which a self-check needs first: definitions, not training.
 NEEDS = {
@@ -69,6 +78,7 @@ ANSWERS = {
     "ex-gan-parameters": ([839_937, 839937.0], [839_872, 12_544 * 100, 833_665]),
     "ex-gan-checkerboard": ([[4, 9], (4.0, 9.0)], [[2, 3], [6, 9], [5, 5]]),
     "ex-gan-flops": ([151, 150.9], [75, 100, 37]),
+    "ex-gan-effective": ([1.755, 4 / 3**0.75], [2, 0.56, 1.5]),
 }
 
 

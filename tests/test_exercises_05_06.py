@@ -6,11 +6,15 @@ from fractions import Fraction
 import pytest
 import test_exercises_01_04 as pattern
 
-CHAPTERS = ("05_gan_failures", "06_gan_failures_digits")
+CHAPTERS = ("05_gan_failures", "05b_gan_failures_ring", "06_gan_failures_digits")
 NEEDS = {"ex-gfail-replay": ("def h_both(",)}
 # label: (right answers in two notations, three wrong ones)
 ANSWERS = {
     "ex-gfail-age": ([[1, 9], (Fraction(1), 9.0)], [[2, 10], [0.5, 0.9], [9, 1]]),
+    "ex-gring-floor": (
+        [[2.2, 0.33], (math.log(9), 0.325)],
+        [[0.9, 0.33], [2.2, 0.0], [2.2, 0.11]],
+    ),
     "ex-gfail-overlap": ([5.15, 2 * 2.5758], [2.58, 4.65, 5.2]),
     "ex-gfail-replay": ([7, 7.0], [8, 1, 6]),
     "ex-gfail-one": (
@@ -34,7 +38,8 @@ def test_every_exercise_with_a_self_check_is_here():
 
 
 def test_every_exercise_but_the_named_ones_has_a_self_check():
-    assert pattern.asked(CHAPTERS) - set(ANSWERS) == {"ex-gdig-provoke"}  # an experiment with no one answer
+    # experiments with no one answer
+    assert pattern.asked(CHAPTERS) - set(ANSWERS) == {"ex-gdig-provoke", "ex-gring-replay"}
 
 
 @pytest.mark.parametrize("chapter, label", pattern.exercises(CHAPTERS))

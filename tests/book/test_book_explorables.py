@@ -9,8 +9,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 WHERE = {
     "two-densities": "02_divergences",
     "dirac-gan": "03b_smallest_gan",
-    "checkerboard": "04_gan",
-    "gan-plane": "05_gan_failures",
+    "checkerboard": "04b_gan_training",
+    "gan-plane": "05b_gan_failures_ring",
     "posterior": "07_elbo",
     "beta": "10_vae_failures",
     "metrics": "12_coverage",
