@@ -86,7 +86,7 @@ CASES = {
         "ex-diff-prior": (["x_test = load_mnist().x_test[:1_000]", ("diff-05", "alpha_sigma")],
                           ["prior_kl(-8)", f"{SQUARE} / (1 + np.e**4)", f"0.5 * {SQUARE}", 0.1, 50],
                           [f"0.5 * {SQUARE} / (1 + np.e**4)", f"round(0.5 * {SQUARE} / (1 + np.e**4), 1)"]),
-        "ex-diff-where": ([("diff-05", "alpha_sigma")], [0.9, 0.57, 0.53, 0.1],
+        "ex-diff-where": ([("diff-05", "alpha_sigma")], [0.9, 0.57, 0.53, 0.45],
                           [share_below_zero(), round(share_below_zero(), 2)]),
         "ex-diff-bits": ([], [0.89, 1.21, 700, 1010, -1.29, 0.62], [1.29, 1.288, 700 / 784 / math.log(2)]),
     },
