@@ -64,7 +64,8 @@ def weight(chromium, page: Path) -> int:
 
 def heaviest(n: int) -> list[Path]:
     """The page that greets, and the n chapters with the most formulas."""
-    chapters = sorted(HTML.glob("chapters/*.html"), key=lambda p: -p.read_text(encoding="utf-8").count('class="math'))
+    written = [HTML / "chapters" / f"{path.stem}.html" for path in (ROOT / "chapters").glob("*.ipynb")]
+    chapters = sorted(written, key=lambda p: -p.read_text(encoding="utf-8").count('class="math'))
     return [HTML / "book" / "intro.html", *chapters[:n]]
 
 
