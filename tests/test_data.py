@@ -127,7 +127,7 @@ def test_a_bad_file_is_named_with_its_fault_and_the_mend(fault, monkeypatch, tmp
         data.load_mnist()
     text = str(caught.value)
     assert str(path) in text and "ganvae data --download" in text and "\n" not in text
-    assert "oint GANVAE_MNIST" in text  # the variable's name as it is, at the beginning of a sentence too
+    assert "GANVAE_MNIST" in text and "ganvae_mnist" not in text  # capitalising a sentence lowers the rest
 
 
 def test_a_broken_download_is_not_kept(monkeypatch, tmp_path):
