@@ -99,7 +99,7 @@ lint: $(INSTALLED)  ## style of code and notebooks, spelling, links inside the b
 mutants: $(INSTALLED)  ## change the library in small ways, one at a time, and see whether its tests notice (half an hour)
 	nice $(BIN)/python tests/mutants.py
 
-controls: $(INSTALLED)  ## the chapters on untrained models and shuffled data: which assertions notice (an hour)
+controls: $(INSTALLED)  ## the chapters on untrained models and shuffled data: which assertions notice (hours)
 	nice $(BIN)/python tests/controls.py
 
 fuzz: $(INSTALLED)  ## 100,000 odd inputs to metrics, losses and files (other ones: SEED=1)

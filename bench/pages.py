@@ -3,7 +3,7 @@
 Of the built book (`make html`), at 1280 px. *Interactive* is when the last task of over 50 ms has ended that is
 followed by five quiet seconds, and not before the first content is painted; the *longest task* keeps the page from
 answering. Of some rounds the best is kept, figure by figure. Weight is that of the page, its styles, scripts and
-fonts, without pictures and explorers.
+fonts, without pictures and the explorers' models.
 """
 
 import argparse
@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from ganvae_lib.files import write_text
+from ganvae_lib.runs.record import hardware_in_words
 
 from . import explorables
-from .scaling import hardware_in_words
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML, OUT = ROOT / "_build" / "html", ROOT / "results" / "bench_pages" / "bench.json"

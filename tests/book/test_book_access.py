@@ -1,6 +1,5 @@
 """Accessible and light: axe-core's rules on every page, the keyboard's way through it, what a page weighs."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -9,6 +8,8 @@ import pytest
 from browser import PAGES, ROOT, show
 from fontTools.ttLib import TTFont
 from selenium.webdriver.common.keys import Keys
+
+from bench.pages import STOPS, weight
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import light
@@ -46,12 +47,6 @@ def test_axe_would_find_something(book, chromium):
     chromium.execute_script("document.querySelector('article p').innerHTML = '<img src=\"../_static/logo.svg\">'")
     chromium.execute_script(AXE)
     assert any(found.startswith("image-alt") for found in chromium.execute_async_script(RUN))
-
-
-STOPS = """
-return [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]
-    .filter(e => e.tabIndex >= 0 && !e.disabled && e.checkVisibility()).length;
-"""
 
 
 def test_the_keyboard_gets_through_the_longest_pages(book, chromium):
@@ -110,6 +105,13 @@ def test_heads_of_tables_head_a_column(book):
         assert all('scope="col"' in head for head in heads), name
 
 
+def test_the_contents_open_at_the_part_of_the_page(book):
+    toc = html(book / "chapters" / "05_gan_objective.html")
+    parts = re.findall(r'<details class="part"( open)?><summary>.*?</details>', toc, flags=re.S)
+    (shown,) = re.findall(r'<details class="part" open>.*?</details>', toc, flags=re.S)
+    assert len(parts) == 7 and ">Adversaries<" in shown and 'class="current reference internal"' in shown
+
+
 # Weight
 
 
@@ -117,12 +119,7 @@ def test_a_page_is_light(book, chromium):
     """Scripts, styles, fonts and the page itself; explorers and pictures come on top."""
     show(chromium, book / "chapters" / "05_gan_objective.html", everything=False)
     page = book / "chapters" / "05_gan_objective.html"
-    sent = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
-    loaded = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-    files = {Path(one.split("?")[0].removeprefix("file://")) for one in loaded if one.startswith("file://")} - {page}
-    counted = [file for file in files if file.suffix not in {".png", ".svg", ".jpg"}]
-    assert any("output/chtml" in str(file) for file in counted), "MathJax is counted"
-    assert sum(file.stat().st_size for file in counted) + page.stat().st_size <= 1_500_000
+    assert 1_000_000 < weight(chromium, page) <= 1_500_000  # MathJax is counted
 
 
 def test_icons_are_drawn_and_only_those_in_use_are_loaded(book, chromium):
