@@ -44,7 +44,8 @@ def test_the_two_domains_share_no_image_and_the_map_can_be_undone():
 
 
 @pytest.mark.parametrize(
-    ("reconstruction", "gan_a", "home_a", "home_b"), [("both", 1, 1, 1), ("one-way", 0, 1, 0), ("none", 1, 0, 0)]
+    ("reconstruction", "gan_a", "home_a", "home_b"),
+    [("both", 1, 1, 1), ("one-trip", 1, 1, 0), ("one-way", 0, 1, 0), ("none", 1, 0, 0)],
 )
 def test_the_loss_is_the_sum_of_the_terms_named(reconstruction, gan_a, home_a, home_b):
     model = small_discogan(reconstruction=reconstruction, cycle_weight=7.0)

@@ -27,7 +27,13 @@ DOMAINS = {
     "rotated": (lambda x: np.rot90(x, 1, (1, 2)).copy(), lambda x: np.rot90(x, -1, (1, 2)).copy()),
     "thick": (_thick, lambda x: x),  # a thick digit is read as it is
 }
-RECONSTRUCTIONS = ("both", "one-way", "none")
+# Which terms of L_G are trained, and in words: (looks like A, A → B → A, B → A → B). 'Looks like B' always is.
+RECONSTRUCTIONS = {
+    "both": ((1, 1, 1), "both round trips"),
+    "one-trip": ((1, 1, 0), "the round trip A → B → A, both discriminators"),
+    "one-way": ((0, 1, 0), "the round trip A → B → A"),
+    "none": ((1, 0, 0), "no round trip"),
+}
 
 
 def translator(
@@ -83,7 +89,8 @@ class DiscoGAN(StepModel):
       d_a, d_b: discriminators of the two domains.
       domain: 'inverse' (−x), 'rotated' (by 90°) or 'thick' (grey dilation by 3×3, which cannot be undone).
       reconstruction: 'both'; 'one-way', the paper's control: A → B → A with D_B alone, so that G_BA is there to come
-        home only; 'none': two GANs that know nothing of each other.
+        home only; 'one-trip': that round trip with both discriminators; 'none': two GANs that know nothing of each
+        other.
       cycle_weight: λ. The squared error is a mean over pixels.
       seed: there is no noise; of the initial weights.
     """
@@ -152,10 +159,10 @@ class DiscoGAN(StepModel):
         home_a = ops.mean(ops.square(x_a - self.g_ba(fake_b, training=True)))
         home_b = ops.mean(ops.square(x_b - self.g_ab(fake_a, training=True)))
         total = losses.non_saturating_loss(self.d_b(fake_b, training=True))
-        if self.reconstruction != "one-way":
+        (like_a, there, back), _ = RECONSTRUCTIONS[self.reconstruction]
+        if like_a:
             total = total + losses.non_saturating_loss(self.d_a(fake_a, training=True))
-        weights = {"both": (1.0, 1.0), "one-way": (1.0, 0.0), "none": (0.0, 0.0)}[self.reconstruction]
-        total = total + self.cycle_weight * (weights[0] * home_a + weights[1] * home_b)
+        total = total + self.cycle_weight * (there * home_a + back * home_b)
         return total, {"round_trip": home_a + home_b}
 
     # --- what it answers for itself ---
@@ -220,8 +227,7 @@ class DiscoGAN(StepModel):
     @classmethod
     def loss_in_words(cls, options):
         """Two GANs, and which round trips are trained."""
-        words = {"both": "both round trips", "one-way": "the round trip A → B → A", "none": "no round trip"}
-        told = words[options["reconstruction"]]
+        _, told = RECONSTRUCTIONS[options["reconstruction"]]
         weight = "" if options["reconstruction"] == "none" else f", {options['cycle_weight']:g} × mean squared error"
         return f"binary cross-entropy, non-saturating, domain B {options['domain']}, {told}{weight}"
 
