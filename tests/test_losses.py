@@ -90,6 +90,34 @@ def test_the_elbo_is_a_sum_and_the_product_a_product():
     assert float(losses.product_loss(reconstruction, 0 * kl)) == 0  # a collapsed code costs nothing
 
 
+def test_feature_matching_compares_the_means_over_the_images():
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(5, 3)).astype("float32"), rng.normal(1.0, size=(7, 3)).astype("float32")
+    expected = np.sum((real.mean(axis=0) - fake.mean(axis=0)) ** 2)
+    assert float(losses.feature_matching_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_information_of_a_class_is_log_k_plus_the_log_probability_of_the_one_that_was_asked_for():
+    logits = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    asked = np.array([0, 2, 1, 1])
+    log_q = np.log(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[np.arange(4), asked]
+    found = np.asarray(losses.class_information(np.eye(3, dtype="float32")[asked], logits))
+    np.testing.assert_allclose(found, np.log(3) + log_q, rtol=1e-5)
+
+
+def test_the_information_of_uniform_codes_is_log_2_and_a_normal_log_density_for_each():
+    rng = np.random.default_rng(0)
+    c, mu, log_var = (rng.normal(size=(4, 2)).astype("float32") for _ in range(3))
+    expected = np.sum(np.log(2) + stats.norm.logpdf(c, mu, np.exp(log_var / 2)), axis=1)
+    np.testing.assert_allclose(np.asarray(losses.uniform_information(c, mu, log_var)), expected, rtol=1e-5)
+
+
+def test_the_importance_weighted_bound_is_the_log_of_a_mean_weight():
+    log_weights = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    expected = -np.mean(np.log(np.mean(np.exp(log_weights), axis=1)))
+    assert float(losses.negative_importance_weighted_bound(log_weights)) == pytest.approx(expected, rel=1e-5)
+
+
 # --- critics and penalties against closed forms -------------------------------------------------------------------
 
 
