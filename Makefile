@@ -72,7 +72,7 @@ test: $(INSTALLED)  ## unit tests, every chapter cell by cell, the built book in
 	$(PYTEST) --nbval chapters book -n $(JOBS) --dist loadscope
 	$(BOOK) -q
 	$(PYTEST) tests/book/test_book_pages.py tests/book/test_book_explorers.py tests/book/test_book_modulated.py \
-	  tests/book/test_book_access.py --deselect tests/book/test_book_access.py::test_axe_finds_nothing
+	  tests/book/test_book_access.py tests/book/test_book_print.py --deselect tests/book/test_book_access.py::test_axe_finds_nothing
 
 test-more: $(INSTALLED)  ## what takes longer: accessibility on every page, explorables, plain notebooks, every model on JAX
 	$(PYTEST) --nbval-lax notebooks/01_data.ipynb notebooks/03_divergences.ipynb -n $(JOBS) --dist loadscope

@@ -39,11 +39,8 @@ def browser():
     return page
 
 
-def write(page, name):
-    """Print one page of the book."""
-    source = HTML / f"{name}.html"
-    if not source.exists():
-        sys.exit(f"{name} is not in the built book: a page is named as in _toc.yml, and `make html` builds it")
+def printed(page, source):
+    """One built page as the bytes of a PDF."""
     scheme = [{"name": "prefers-color-scheme", "value": "light"}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
     page.get(source.as_uri())
@@ -62,8 +59,16 @@ def write(page, name):
         "marginRight": 0.6,
         "generateTaggedPDF": True,
     }
+    return base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", told)["data"])
+
+
+def write(page, name):
+    """Print one page of the book."""
+    source = HTML / f"{name}.html"
+    if not source.exists():
+        sys.exit(f"{name} is not in the built book: a page is named as in _toc.yml, and `make html` builds it")
     target = PDF / f"{Path(name).name}.pdf"
-    target.write_bytes(base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", told)["data"]))
+    target.write_bytes(printed(page, source))
     return target
 
 

@@ -37,8 +37,20 @@
   }
 
   // What may be wider than the column. It scrolls in its own box, shows that it does, and the keyboard reaches it then.
-  const WIDE = ["div.math > mjx-container", "mjx-container.long", "div.highlight pre", ".text_html", ".pst-scrollable-table-container"]
+  const WIDE = ["div.math > mjx-container", "mjx-container.long", "div.highlight pre", ".text_html", ".pst-scrollable-table-container", ".panels"]
     .map((box) => `.bd-article ${box}`).join();
+
+  /** Two panels side by side are too small for a phone: such a figure keeps its size there and scrolls in its own box. */
+  function boxPanels() {
+    for (const figure of document.querySelectorAll(".bd-article .cell_output img")) {
+      const { naturalWidth: width, naturalHeight: height } = figure;
+      if (width < 600 || width < 1.6 * height || width > 3.6 * height) continue;
+      const box = document.createElement("span");
+      box.className = "panels";
+      figure.replaceWith(box);
+      box.append(figure);
+    }
+  }
 
   /** An inline formula longer than its line gets a box of its own. */
   function markLong() {
@@ -73,6 +85,7 @@
     nameSwitch();
     keepFocus();
     shortenTab();
+    boxPanels();
     markWide();
     new MutationObserver(nameSwitch).observe(document.documentElement, { attributeFilter: ["data-mode"] });
     addEventListener("resize", soon);

@@ -61,6 +61,16 @@ def test_the_keyboard_gets_through_the_longest_pages(book, chromium):
         assert maths == 0 and stops <= 120, f"{name}: {stops} stops"
 
 
+def test_two_panels_keep_their_size_on_a_phone_and_scroll(book, chromium):
+    show(chromium, book / "chapters" / "03_divergences.html", width=390, everything=False)
+    script = """return [...document.querySelectorAll('.panels')].map(e =>
+        [e.clientWidth, e.scrollWidth, e.tabIndex, e.classList.contains('scrolls')])"""
+    boxes = chromium.execute_script(script)
+    assert boxes and all(shown <= 390 and whole >= 500 and tab == 0 and said for shown, whole, tab, said in boxes)
+    show(chromium, book / "chapters" / "03_divergences.html", everything=False)
+    assert not any(said or tab == 0 for _, _, tab, said in chromium.execute_script(script))
+
+
 RING = """
 const e = document.activeElement, s = getComputedStyle(e);
 return [e.outerHTML.slice(0, 90), s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2];
