@@ -2,8 +2,9 @@
 
 Of the built book (`make html`), at 1280 px. *Interactive* is when the last task of over 50 ms has ended that is
 followed by five quiet seconds, and not before the first content is painted; the *longest task* keeps the page from
-answering. Of some rounds the best is kept, figure by figure. Weight is that of the page, its styles, scripts and
-fonts, without pictures and the explorers' models.
+answering. Both are measured with all scripts and with none, which leaves the text, its styles and its layout. Of some
+rounds the best is kept, figure by figure. Weight is that of the page, its styles, scripts and fonts, without pictures
+and the explorers' models.
 """
 
 import argparse
@@ -37,8 +38,9 @@ return [...document.querySelectorAll('a[href], button, input, select, textarea, 
 """
 
 
-def opened(chromium, page: Path) -> dict:
-    """One opening of a page: seconds until it is interactive, and its longest task."""
+def opened(chromium, page: Path, scripts: bool = True) -> dict:
+    """One opening of a page, with its scripts or without: seconds until it is interactive, and its longest task."""
+    chromium.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [] if scripts else ["*.js", "*.js?*"]})
     chromium.get("about:blank")
     chromium.get_log("performance")
     chromium.get(page.as_uri())
@@ -73,6 +75,7 @@ def browser():
     """A headless Chromium, its processor slowed."""
     chromium = explorables.browser(traffic=True)
     chromium.execute_cdp_cmd("Page.enable", {})
+    chromium.execute_cdp_cmd("Network.enable", {})
     chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
     screen = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
@@ -90,10 +93,12 @@ def main():
     chromium, rows = browser(), []
     try:
         for page in heaviest(arguments.pages):
+            bare = [opened(chromium, page, scripts=False) for _ in range(arguments.rounds)]
             rounds = [opened(chromium, page) for _ in range(arguments.rounds)]
             title = re.sub(r" — .*", "", chromium.title)
             row = {"page": title, "address": page.relative_to(HTML).with_suffix("").as_posix()}
             row |= {figure: min(r[figure] for r in rounds) for figure in rounds[0]}
+            row["without scripts"] = {figure: min(r[figure] for r in bare) for figure in bare[0]}
             row |= {"bytes": weight(chromium, page), "focus stops": chromium.execute_script(STOPS)}
             rows.append(row)
             print(row, flush=True)

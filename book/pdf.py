@@ -17,7 +17,7 @@ HTML, PDF = ROOT / "_build" / "html", ROOT / "_build" / "pdf"
 READY = """
 const done = arguments[arguments.length - 1];
 const maths = window.MathJax?.startup?.promise ?? Promise.resolve();
-maths.then(() => window.MathJax?.startup?.document?.lazyTypesetAll?.())
+maths.then(() => window.courseMaths?.all())
     .then(() => document.fonts.ready).then(() => setTimeout(() => done(true), 300));
 """
 

@@ -15,7 +15,7 @@ from docutils.parsers.rst import Directive, directives
 
 # The package's name has hyphens, so it is found, not imported. MathJax 3.2.2, Apache 2.0.
 MATHJAX = files("sphinx-mathjax-offline") / "static" / "mathjax"
-# No menu, which would make each formula a stop of the tab key; what is far from view is set when it comes near.
+# No menu, which would make each formula a stop of the tab key.
 MATHJAX_PARTS = [
     "startup.js",
     "core.js",
@@ -24,7 +24,6 @@ MATHJAX_PARTS = [
     "output/chtml.js",
     "output/chtml/fonts",
     "a11y/assistive-mml.js",
-    "ui/lazy.js",
 ]
 
 

@@ -166,7 +166,8 @@ def setup(app):
         visitors = (lines_of_signature(f"visit_{name}"), lines_of_signature(f"depart_{name}"))
         app.add_node(node, override=True, html=visitors)
     app.add_node(HideCodeCellNode, override=True, html=(visit_folded_cell, depart_HideCellInput))
-    app.add_js_file("course.js", loading_method="defer", priority=800)
+    for script in ("maths.js", "course.js"):
+        app.add_js_file(script, loading_method="defer", priority=800)
     app.connect("html-page-context", point_at_plain_notebooks, priority=900)
     app.connect("html-page-context", fold_parts, priority=900)
     app.connect("build-finished", write_icons)

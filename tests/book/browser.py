@@ -32,9 +32,10 @@ OTHER_PAGES = ["genindex", "py-modindex", "search"]
 
 SETTLE = """
 const done = arguments[arguments.length - 1];
-const all = () => arguments[0] && window.MathJax?.startup?.document?.lazyTypesetAll?.();
+const set = () => window.courseMaths?.[arguments[0] ? "all" : "near"]();
+const later = () => new Promise(resume => setTimeout(resume, 200));
 const maths = window.MathJax?.startup?.promise ?? Promise.resolve();
-maths.then(all).then(() => document.fonts.ready).then(() => setTimeout(done, 400));
+maths.then(later).then(set).then(() => document.fonts.ready).then(later).then(done);
 """
 
 

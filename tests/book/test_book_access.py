@@ -8,6 +8,7 @@ import pytest
 from browser import PAGES, ROOT, show
 from fontTools.ttLib import TTFont
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from bench.pages import STOPS, weight
 
@@ -69,6 +70,19 @@ def test_two_panels_keep_their_size_on_a_phone_and_scroll(book, chromium):
     assert boxes and all(shown <= 390 and whole >= 500 and tab == 0 and said for shown, whole, tab, said in boxes)
     show(chromium, book / "chapters" / "03_divergences.html", everything=False)
     assert not any(said or tab == 0 for _, _, tab, said in chromium.execute_script(script))
+
+
+def test_formulas_are_set_when_they_come_near(book, chromium):
+    show(chromium, book / "chapters" / "05_gan_objective.html", everything=False)
+    unset = "return [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length"
+    far = chromium.execute_script(unset)
+    assert far > 100, "the page is long"
+    last = "[...document.querySelectorAll('.bd-article .math')].filter(e => e.checkVisibility()).at(-1)"
+    chromium.execute_script(f"{last}.scrollIntoView()")
+    settled = f"return {last}.querySelector('mjx-container') !== null"
+    WebDriverWait(chromium, 20).until(lambda page: page.execute_script(settled))
+    chromium.execute_async_script("courseMaths.all().then(arguments[0])")
+    assert 0 == chromium.execute_script(unset) < far
 
 
 RING = """

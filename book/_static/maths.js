@@ -1,0 +1,51 @@
+// Sets formulas as they come near the view, a few at a time, so that a long page answers at once. Until then one reads
+// its source. `courseMaths.all()` sets the rest, for paper and for tests; `near()` is done when what is near is set.
+(() => {
+  "use strict";
+
+  const MARGIN = 800; // pixels around the view
+  const SLICE = 25; // milliseconds at a stretch
+
+  const waiting = new Set();
+  let running = null;
+
+  /** Let the browser answer what came in meanwhile. */
+  const pause = () => new Promise((resume) => setTimeout(resume));
+
+  async function work() {
+    await MathJax.startup.promise;
+    let several = 1;
+    while (waiting.size) {
+      const some = [...waiting].slice(0, several);
+      some.forEach((formula) => waiting.delete(formula));
+      const began = performance.now();
+      await MathJax.typesetPromise(some);
+      several = Math.max(1, Math.min(40, Math.round((several * SLICE) / (performance.now() - began))));
+      await pause();
+    }
+    running = null;
+  }
+
+  const near = new IntersectionObserver(
+    (entries) => set(entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target)),
+    { rootMargin: `${MARGIN}px` },
+  );
+
+  function set(formulas) {
+    for (const formula of formulas) {
+      near.unobserve(formula);
+      if (!formula.querySelector("mjx-container")) waiting.add(formula);
+    }
+    if (waiting.size) running ??= work();
+    return running ?? Promise.resolve();
+  }
+
+  const unset = () => [...document.querySelectorAll(".math")].filter((one) => !one.querySelector("mjx-container"));
+
+  globalThis.courseMaths = { all: () => set(unset()), near: () => set([]) };
+  unset().forEach((formula) => near.observe(formula));
+  addEventListener("beforeprint", () => {
+    const rest = unset();
+    if (rest.length) MathJax.typeset(rest);
+  });
+})();
