@@ -19,6 +19,8 @@ FORMS = {
     "σ": r"\\sigma(?!\s*(?:\\!)?\s*(?:\(|\\left\(|\\big\(|'|\^\{-1\}))",
     "d": r"(?<![A-Za-z\\])(?<!\\frac\{)(?<!\\,)(?<!\\, )d(?![A-Za-z_])(?!\}\{d)(?!\s*\\(?:theta|phi|delta|varepsilon))",
 } | {letter: rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])" for letter in "KDBm"}
+# A W with an index is a distance (W_1); a T in an exponent is a transposition.
+FORMS |= {"λ": r"\\lambda", "T": r"(?<![A-Za-z\\^])T(?![A-Za-z])", "W": r"(?<![A-Za-z\\])W(?![A-Za-z_])"}
 
 
 def declared():
@@ -27,7 +29,12 @@ def declared():
     found = {}
     for row in re.findall(r"^\|(.+)\|$", table, flags=re.M)[2:]:
         form, meaning, where = (cell.strip() for cell in row.split("|"))
-        form = form.replace("$", "").replace("\\sigma(\\cdot)", "σ of a number").replace("\\sigma", "σ")
+        form = (
+            form.replace("$", "")
+            .replace("\\sigma(\\cdot)", "σ of a number")
+            .replace("\\sigma", "σ")
+            .replace("\\lambda", "λ")
+        )
         found.setdefault(form, []).append((meaning, tuple(re.findall(r"[a-z_]+", where))))
     return found
 
