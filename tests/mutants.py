@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SEED, LIMIT = 0, 900  # seconds of a mutant: one that never ends is noticed
 TARGETS = {  # module: how many mutants, and the tests that answer for it
     "losses": (30, "test_losses"),
-    "models/gan": (14, "test_gan_options test_gan"),
+    "models/gan": (14, "test_gan_options test_gan test_stateful"),
     "models/vae": (10, "test_vae"),
     "models/likelihood": (10, "test_evaluation test_vae"),
     "training/step_model": (6, "test_training test_vae"),

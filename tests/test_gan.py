@@ -96,6 +96,8 @@ def test_sharing_the_fakes_changes_the_generators_step_and_a_record_says_so():
     options = {"loss": "minimax", "d_steps": 1, "real_label": 1.0}
     assert "fresh noise" in GAN.loss_in_words(options | {"share_fakes": False})
     assert "fresh noise" not in GAN.loss_in_words(options)  # an older record, from before one could ask
+    assert "real label" not in GAN.loss_in_words(options)
+    assert "real label 0.9" in GAN.loss_in_words(options | {"real_label": 0.9})
 
 
 def test_noise_is_fresh_at_each_step_and_the_same_for_the_same_seed():

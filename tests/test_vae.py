@@ -32,6 +32,13 @@ def still(name):
 
 
 @pytest.mark.parametrize("reconstruction", ["bce", "mse"])
+def test_the_image_is_the_tanh_of_the_decoder_s_output_times_the_scale_a_page_is_told(reconstruction):
+    vae = small_vae(reconstruction=reconstruction)
+    z = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    np.testing.assert_allclose(vae.decode(z), np.tanh(vae.page_scale * np.asarray(vae.decoder(z))), atol=1e-6)
+
+
+@pytest.mark.parametrize("reconstruction", ["bce", "mse"])
 @pytest.mark.parametrize("objective", ["elbo", "product"])
 def test_the_loss_is_the_named_one_on_the_steps_own_noise(reconstruction, objective):
     vae = small_vae(reconstruction=reconstruction, objective=objective, beta=3.0, seed=5)
