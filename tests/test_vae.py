@@ -7,6 +7,7 @@ from keras import ops
 from ganvae_lib import VAE, losses, networks
 from ganvae_lib.errors import CourseError
 from ganvae_lib.metrics import gaussian_log_weights
+from ganvae_lib.models.likelihood import reconstruct
 from ganvae_lib.training import adam
 
 X = np.full((8, 28, 28, 1), -1, "float32")  # a bright square at eight places
@@ -29,6 +30,18 @@ def fit_one_batch(vae):
 
 def still(name):
     return adam(learning_rate=0.0, name=name)
+
+
+def test_the_elbo_that_is_measured_is_of_a_z_drawn_from_q():
+    vae = small_vae()
+    vae.encoder.set_weights([3 * w for w in vae.encoder.get_weights()])  # so that log_var is not near 0
+    mu, log_var = (np.asarray(part) for part in vae.encode(X))
+    z = mu + np.exp(log_var / 2) * np.random.default_rng(0).standard_normal(mu.shape)
+    nll = losses.bernoulli_nll(X, vae.pixel_logits(z.astype("float32")))
+    expected = -float(ops.mean(nll + losses.gaussian_kl(mu, log_var)))
+    (found,) = (r for r in reconstruct(vae, X, reference_name="eight squares") if r.name == "ELBO")
+    assert found.value == pytest.approx(expected, rel=1e-5)
+    assert np.abs(log_var).max() > 0.1
 
 
 @pytest.mark.parametrize("reconstruction", ["bce", "mse"])
