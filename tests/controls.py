@@ -10,11 +10,13 @@ chapter runs three times, as it stands and under two controls, and no failed ass
 
 An assertion is *concerned* where one of its variables is another one under a control. Of those that are, a sample
 is drawn; printed is which of them fail under a control, and which pass under both. What passes may be right to pass
-(no control touches a closed form): read it.
+(no control touches a closed form): read it. What a chapter gave is kept in _build/controls until the chapter changes,
+so that a killed run goes on where it was.
 """
 
 import argparse
 import ast
+import hashlib
 import json
 import random
 import sys
@@ -23,6 +25,8 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from ganvae_lib.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 SEED = 0
@@ -166,6 +170,18 @@ def outcomes(path, control):
         return json.loads(out.read_text(encoding="utf-8")), texts
 
 
+def kept(path):
+    """The outcomes of a chapter under each of CONTROLS, from the last run of this very chapter where there is one."""
+    chapter = hashlib.sha256(path.read_bytes() + Path(__file__).read_bytes()).hexdigest()
+    file = ROOT / "_build" / "controls" / f"{path.stem}.json"
+    if file.exists() and (known := json.loads(file.read_text(encoding="utf-8")))["chapter"] == chapter:
+        return known["outcomes"]
+    found = [outcomes(path, control) for control in CONTROLS]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, json.dumps({"chapter": chapter, "outcomes": found}))
+    return found
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("chapter", type=Path, nargs="*", help="default: all")
@@ -174,7 +190,7 @@ def main(argv=None):
     paths = [p.resolve() for p in options.chapter] or sorted((ROOT / "chapters").glob("*.ipynb"))
     concerned, count = {}, 0
     for path in paths:
-        (plain, texts), *others = (outcomes(path, control) for control in CONTROLS)
+        (plain, texts), *others = kept(path)
         count += len(plain)
         touched = 0
         for key, (outcome, names) in plain.items():
