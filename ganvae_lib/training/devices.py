@@ -37,7 +37,7 @@ def keep_programs(folder):
 
 
 def join():
-    """Find the processes that train one model together; call it before the backend computes. → (own number, of how many).
+    """Find the processes that train one model together, before the backend computes. → (own number, of how many).
 
     TensorFlow reads them from `TF_CONFIG`; JAX from Keras' `KERAS_DISTRIBUTION_…`, or it has joined them already
     (`jax.distributed.initialize`). Where nothing names others it is alone: (0, 1).
@@ -61,7 +61,9 @@ def join():
         return names.index((told["task"]["type"], int(told["task"]["index"]))), len(names)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         where = JAX_ADDRESSES if BACKEND == "jax" else "TF_CONFIG"
-        raise TrainingError(f"the machines that {where} names cannot be joined ({first_line(error)}): mend or unset it") from error
+        raise TrainingError(
+            f"the machines that {where} names cannot be joined ({first_line(error)}): mend or unset it"
+        ) from error
 
 
 def data_parallel(batch_size):
@@ -100,6 +102,11 @@ def _mirrored(devices):
     Without `devices`, that of all the machines of `TF_CONFIG`: TensorFlow wants it before anything is computed.
     """
     return tf.distribute.MirroredStrategy(devices) if devices else tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def over_machines():
+    """Whether TensorFlow's strategy in scope is that of several machines."""
+    return isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def replicas():
