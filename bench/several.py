@@ -60,7 +60,8 @@ def arm(name: str, place: Path) -> dict:
         return {}
     first = folders["runs"] / "gan-seed0"
     if name == ARMS[2]:
-        threading.Thread(target=kill_in_the_middle, args=(first, EPOCHS // 2, seen)).start()
+        killer = threading.Thread(target=kill_in_the_middle, args=(first, EPOCHS // 2, seen), daemon=True)
+        killer.start()
     list(cluster.reproduce_on(workers=WORKERS, limit=IMAGES, **folders))
     kept = sum(before == after for before, after in zip(seen, rows(first), strict=False))
     return {"epochs at the kill": len(seen), "of them kept": kept} if seen else {}

@@ -77,13 +77,17 @@ def train(
     variation: Annotated[str, typer.Option(help="A named variation; 'report' is the report's own.")] = "report",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")] = False,
     precision: Annotated[Precision, typer.Option(help="Precision of the arithmetic.")] = Precision.float32,
-    distribute: Annotated[bool, typer.Option("--distribute", help="Deal each batch out to all devices.")] = False,
+    distribute: Annotated[
+        bool, typer.Option("--distribute", help="Deal each batch out to all devices, of several machines too.")
+    ] = False,
     backend: BackendOption = None,
 ):
     """Train a model into a run folder: record.json, history.csv, checkpoints, weights.h5.
 
     A checkpoint is kept each epoch. A run that was stopped, or killed, goes on with --resume and ends with the same
-    weights, bit for bit, as one that was not. With --distribute the losses are those of one device up to rounding.
+    weights, bit for bit, as one that was not. With --distribute the losses are those of one device up to rounding;
+    several machines run the same command, named in TF_CONFIG or, on JAX, in KERAS_DISTRIBUTION_JOB_ADDRESSES and its
+    like, and the first of them writes the folder.
     """
     _use(backend)
     from .data import load_mnist

@@ -85,10 +85,10 @@ def test_a_cluster_has_workers_of_one_thread(ganvae, workers, words):
 def test_a_worker_that_is_killed_changes_no_record(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(reproduce, "RUNS", {RUN.folder: RUN})
     runs, results, seen = tmp_path / "runs", tmp_path / "results", []
-    killer = threading.Thread(target=kill_in_the_middle, args=(runs / "gan-small-seed0", 3, seen))
+    killer = threading.Thread(target=kill_in_the_middle, args=(runs / "gan-small-seed0", 3, seen), daemon=True)
     killer.start()
     folders = list(cluster.reproduce_on(workers=WORKERS, limit=LIMIT, runs=runs, results=results))
-    killer.join()
+    killer.join(60)
     assert {folder.name for folder in folders} == {f"gan-small-seed{seed}" for seed in range(SEEDS)}
     out = capsys.readouterr().out
     assert all(f"gan-small-seed{seed}  epoch {EPOCHS} of {EPOCHS}" in out for seed in range(SEEDS))

@@ -30,8 +30,9 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
       precision: 'float32' or 'mixed_bfloat16'.
       resume: go on with what `out` holds.
       progress: show epoch, losses and time left.
-      distribute: deal each batch out to all devices (`training.data_parallel`). The losses are those of one device to
-        float32 rounding; bit for bit they are repeated on the same number of devices.
+      distribute: deal each batch out to all devices (`training.data_parallel`), of several processes too where these are
+        named (`training.join`): the first alone writes. The losses are those of one device to float32 rounding; bit for
+        bit they are repeated on the same number of devices.
       scanned: on JAX, an epoch in one dispatch (`training.fit_scanned`): what fills a GPU.
       deadline: a `time.time()` before which the training ends, whole, perhaps before its last epoch.
       checkpoint_seconds: at most one rolling checkpoint in that time; 0: one an epoch.
@@ -67,15 +68,17 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         raise TrainingError(f"precision must be float32 or mixed_bfloat16; got {precision!r}")
     config, cls = configuration(kind, variation), model_class(kind)
     x, *y = cls.training_arrays(data, config["model"])
-    if not resume:
-        _vacant(out)  # asked by each process before any of them can write there
-    share = join() if distribute else (0, 1)
+    share = (0, 1)
+    if distribute:
+        if BACKEND == "tensorflow" and (reason := cls.why_not_distributed(config["model"])):
+            raise TrainingError(reason)
+        if not resume:
+            _vacant(out)  # asked by each process before any of them can write there
+        share = join()
     keeper = share[0] == 0  # of the processes that train one model the first alone writes
     batches = Batches(x, batch_size * config["model"].get("d_steps", 1), seed, y=y[0] if y else None, share=share)
     scope, where = nullcontext, environment(BACKEND, accelerator())
     if distribute:
-        if BACKEND == "tensorflow" and (reason := cls.why_not_distributed(config["model"])):
-            raise TrainingError(reason)
         engine, devices = data_parallel(batch_size)
         scope, where = engine.scope, where.model_copy(update={"hardware": f"{where.hardware}, {devices} devices"})
 
