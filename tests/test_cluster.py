@@ -18,8 +18,10 @@ from ganvae_lib.training import load_arrays
 
 distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[1]
-EPOCHS, SEEDS, LIMIT, WORKERS = 40, 2, 256, 2
-RUN = reproduce.Run("gan", "compact", "gan-small", EPOCHS, SEEDS, n=120, features=("pixels",), invert=False)
+EPOCHS, SEEDS, LIMIT, WORKERS = 40, 2, 32, 2
+RUN = reproduce.Run(
+    "gan", "compact", "gan-small", EPOCHS, SEEDS, n=120, batch_size=16, features=("pixels",), invert=False
+)
 
 # The same runs one after the other, on as many cores as a worker has.
 SERIAL = """
