@@ -61,10 +61,7 @@ def reproduce_on(*, workers: int | None = None, cluster: str | None = None, limi
     failed = []
     with _client(distributed, workers, cluster) as client, _view(len(todo)) as show:
         crowd = Counter(_machine(address) for address in client.nthreads())
-        pending = {
-            client.submit(perform, pickle.dumps(task), BACKEND, crowd, limit, key=f"{i}", pure=False): task
-            for i, task in enumerate(todo)
-        }
+        pending = {client.submit(perform, pickle.dumps(task), BACKEND, crowd, limit, pure=False): task for task in todo}
         while pending:
             with suppress(TimeoutError):
                 distributed.wait(list(pending), timeout=LOOK_EVERY, return_when="FIRST_COMPLETED")
@@ -77,7 +74,9 @@ def reproduce_on(*, workers: int | None = None, cluster: str | None = None, limi
                     show(pending.values(), failed[-1])
             show(pending.values())
     if failed:
-        raise RunError(f"{len(failed)} of {len(todo)} runs failed, the same command tries them again: {'; '.join(failed)}")
+        raise RunError(
+            f"{len(failed)} of {len(todo)} runs failed, the same command tries them again: {'; '.join(failed)}"
+        )
 
 
 def perform(task: bytes, backend: str, crowd: dict[str, int], limit: int | None = None) -> None:
