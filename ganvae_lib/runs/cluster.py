@@ -58,6 +58,8 @@ def reproduce_on(*, workers: int | None = None, cluster: str | None = None, limi
         full_mnist()
     yield from (task.target for task in todo if task.done)
     todo = [task for task in todo if not task.done]
+    if not todo:
+        return
     failed = []
     with _client(distributed, workers, cluster) as client, _view(len(todo)) as show:
         crowd = Counter(_machine(address) for address in client.nthreads())
