@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 settings of Keras, 2 bad arguments, 3 data, 4 run folder o
 import os
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -76,13 +77,17 @@ def train(
     variation: Annotated[str, typer.Option(help="A named variation; 'report' is the report's own.")] = "report",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")] = False,
     precision: Annotated[Precision, typer.Option(help="Precision of the arithmetic.")] = Precision.float32,
-    distribute: Annotated[bool, typer.Option("--distribute", help="Deal each batch out to all devices.")] = False,
+    distribute: Annotated[
+        bool, typer.Option("--distribute", help="Deal each batch out to all devices, of several machines too.")
+    ] = False,
     backend: BackendOption = None,
 ):
     """Train a model into a run folder: record.json, history.csv, checkpoints, weights.h5.
 
     A checkpoint is kept each epoch. A run that was stopped, or killed, goes on with --resume and ends with the same
-    weights, bit for bit, as one that was not. With --distribute the losses are those of one device up to rounding.
+    weights, bit for bit, as one that was not. With --distribute the losses are those of one device up to rounding;
+    several machines run the same command, named in TF_CONFIG or, on JAX, in KERAS_DISTRIBUTION_JOB_ADDRESSES and its
+    like, and the first of them writes the folder.
     """
     _use(backend)
     from .data import load_mnist
@@ -232,15 +237,29 @@ def reproduce(
     precision: Annotated[Precision | None, typer.Option(help="Precision of the arithmetic. Default: float32.")] = None,
     runs: Annotated[Path, typer.Option(help="Where the runs are trained, checkpoints and all.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Where they are published.")] = Path("results"),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="As many processes at once, which share the cores (extra 'cluster').")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="The address of a Dask scheduler, HOST:8786, whose workers do the runs.")
+    ] = None,
     backend: BackendOption = None,
 ):
     """Train and publish all runs of the course: the report's at full length, the designs, the baselines.
 
     Stopped, it goes on where it was; what is published is not done again. Needs the full MNIST. On two CPU cores the
-    report's GAN takes some ten hours for 100 epochs, its VAE less than one.
+    report's GAN takes some ten hours for 100 epochs, its VAE less than one. With --workers or --cluster a run whose
+    process is killed goes on in another one, from its last epoch. A cluster's workers see the folders at these paths.
     """
     _use(backend)
-    from .runs.reproduce import reproduce as run_all
+    if workers and cluster:
+        raise typer.BadParameter("name either --workers or --cluster", param_hint="'--cluster'")
+    if workers or cluster:
+        from .runs.cluster import reproduce_on
+
+        run_all = partial(reproduce_on, workers=workers, cluster=cluster)
+    else:
+        from .runs.reproduce import reproduce as run_all
 
     chosen = precision.value if precision else None
     for folder in run_all(only=only, seeds=seeds, epochs=epochs, precision=chosen, runs=runs, results=results):

@@ -19,6 +19,10 @@ class RunError(CourseError):
     exit_code = 4
 
 
+class InUseError(RunError):
+    """Another process has the folder."""
+
+
 class TrainingError(CourseError):
     """Training cannot start or cannot go on (a loss became NaN, the batch is larger than the data)."""
 

@@ -13,7 +13,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import RunError
+from .errors import InUseError, RunError
 
 try:
     import fcntl
@@ -108,7 +108,8 @@ def locked(folder, doing, mend="choose another folder, or change its permissions
       reading: the folder is read only; where nothing may be written, there is no lock.
 
     Raises:
-      RunError: another process has it (the line names it), or nothing can be written there.
+      InUseError: another process has it; the line names it.
+      RunError: nothing can be written there.
     """
     folder = Path(folder).resolve()
     if reading and not any(os.access(place, os.W_OK) for place in (folder.parent, folder)):
@@ -148,7 +149,7 @@ def _open_lock(folder, mend):
                 file.seek(0)
             holder = file.read(200).strip() or "another process"
             file.close()
-            raise RunError(f"{folder} is in use by {holder}: wait for it, or choose another folder")
+            raise InUseError(f"{folder} is in use by {holder}: wait for it, or choose another folder")
         with suppress(OSError):
             if not fcntl or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 return file, path

@@ -4,6 +4,7 @@ Each run is resumable, and so is the whole: what is finished is not done again. 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..models.baselines import BASELINES
@@ -14,6 +15,45 @@ from .publishing import publish, publish_baseline
 from .plan import RUNS, Run
 from .record import Record
 from .run import train
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run of the plan with one seed: trained in `folder`, published in `target`."""
+
+    run: Run
+    seed: int
+    epochs: int
+    precision: str
+    folder: Path
+    target: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether it is published, measured, with as many epochs."""
+        before = _record(self.target)
+        return before is not None and bool(before.metrics) and before.epochs_done >= self.epochs
+
+    def do(self, mnist: MNIST, progress: bool = True) -> Record:
+        """Train it, or go on with it, and publish it."""
+        if self.run.kind == "baseline":
+            return publish_baseline(self.run.variation, self.target, seed=self.seed, progress=progress)
+        return one(
+            self.run, self.seed, mnist, self.folder, self.target, epochs=self.epochs, precision=self.precision,
+            progress=progress,
+        )  # fmt: skip
+
+
+def tasks(*, only=None, seeds=None, epochs=None, precision=None, runs="runs", results="results") -> list[Task]:
+    """What `reproduce` of the same arguments is to do, in its order; what is done already too."""
+    return [
+        Task(
+            run, seed, (epochs or run.epochs) if run.kind != "baseline" else 0, precision or run.precision,
+            Path(runs) / f"{run.folder}-seed{seed}", Path(results) / f"{run.folder}-seed{seed}",
+        )  # fmt: skip
+        for run in choose(only).values()
+        for seed in range(seeds or run.seeds)
+    ]
 
 
 def reproduce(
@@ -39,24 +79,14 @@ def reproduce(
       DataError: the full MNIST is not at hand: a subset would give other numbers under the same names.
       RunError: `only` names no run, or a folder holds something else.
     """
-    chosen, mnist = choose(only), full_mnist()
-    tasks = [
-        (run, epochs or run.epochs, seed, Path(runs) / f"{run.folder}-seed{seed}")
-        for run in chosen.values()
-        for seed in range(seeds or run.seeds)
-    ]
-    for i, (run, wanted, seed, folder) in enumerate(tasks):
-        target = Path(results) / f"{run.folder}-seed{seed}"
-        before = _record(target)
-        if before is not None and before.metrics and before.epochs_done >= (wanted if run.kind != "baseline" else 0):
-            yield target
-            continue
-        print(f"{target} ({i + 1} of {len(tasks)}{_time_left(tasks[i:], results)})", flush=True)
-        if run.kind == "baseline":
-            publish_baseline(run.variation, target, seed=seed)
-        else:
-            one(run, seed, mnist, folder, target, epochs=wanted, precision=precision or run.precision)
-        yield target
+    wanted = tasks(only=only, seeds=seeds, epochs=epochs, precision=precision, runs=runs, results=results)
+    mnist = full_mnist()
+    for i, task in enumerate(wanted):
+        if not task.done:
+            told = f"{i + 1} of {len(wanted)}{_time_left(wanted[i:], results)}"
+            print(f"{task.target} ({told})", flush=True)
+            task.do(mnist)
+        yield task.target
 
 
 def choose(only: str | None) -> dict[str, Run]:
@@ -82,31 +112,33 @@ def full_mnist() -> MNIST:
     return mnist
 
 
-def one(run: Run, seed: int, mnist: MNIST, folder: Path, target: Path, *, epochs=None, precision=None, **options):
+def one(run: Run, seed: int, mnist: MNIST, folder: Path, target: Path, *, epochs=None, precision=None, progress=True,
+        **options):  # fmt: skip
     """Train a run in `folder`, or go on with it, and publish it in `target`. `options` are those of `train`."""
     train(
         run.kind, mnist, folder, variation=run.variation, epochs=epochs or run.epochs, seed=seed,
         batch_size=run.batch_size, precision=precision or run.precision,
-        resume=(folder / "record.json").exists(), **options,
+        resume=(folder / "record.json").exists(), progress=progress, **options,
     )  # fmt: skip
     return publish(
-        folder, target, n=run.n, keep=run.keep_others if seed else run.keep, features=run.features, invert=run.invert
-    )
+        folder, target, n=run.n, keep=run.keep_others if seed else run.keep, features=run.features, invert=run.invert,
+        progress=progress,
+    )  # fmt: skip
 
 
 def _record(folder: Path) -> Record | None:
     return Record.read(folder) if (folder / "record.json").exists() else None
 
 
-def _time_left(tasks, results) -> str:
+def _time_left(tasks: list[Task], results) -> str:
     """Epochs to go × seconds an epoch of the same run's newest record: here, or where it was published from."""
     seconds, unknown = 0.0, 0
-    for run, epochs, _seed, folder in tasks:
-        own, published = _record(folder), _record(Path(results) / f"{run.folder}-seed0")
+    for task in tasks:
+        own, published = _record(task.folder), _record(Path(results) / f"{task.run.folder}-seed0")
         known = next((r.seconds_per_epoch for r in (own, published) if r is not None and r.seconds_per_epoch), None)
         if known is None:
-            unknown += run.kind != "baseline"
+            unknown += task.run.kind != "baseline"
         else:
-            seconds += known * (epochs - (own.epochs_done if own is not None else 0))
+            seconds += known * (task.epochs - (own.epochs_done if own is not None else 0))
     more = f" and {unknown} runs never timed" if unknown else ""
     return f", about {seconds / 3600:.1f} h of training left{more}"

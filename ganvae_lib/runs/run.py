@@ -30,8 +30,9 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
       precision: 'float32' or 'mixed_bfloat16'.
       resume: go on with what `out` holds.
       progress: show epoch, losses and time left.
-      distribute: deal each batch out to all devices (`training.data_parallel`). The losses are those of one device to
-        float32 rounding; bit for bit they are repeated on the same number of devices.
+      distribute: deal each batch out to all devices (`training.data_parallel`), of several processes too where these are
+        named (`training.join`): the first alone writes. The losses are those of one device to float32 rounding; bit for
+        bit they are repeated on the same number of devices.
       scanned: on JAX, an epoch in one dispatch (`training.fit_scanned`): what fills a GPU.
       deadline: a `time.time()` before which the training ends, whole, perhaps before its last epoch.
       checkpoint_seconds: at most one rolling checkpoint in that time; 0: one an epoch.
@@ -53,6 +54,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         StopOnNaN,
         accelerator,
         data_parallel,
+        join,
         save_arrays,
         state_arrays,
     )
@@ -66,20 +68,28 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         raise TrainingError(f"precision must be float32 or mixed_bfloat16; got {precision!r}")
     config, cls = configuration(kind, variation), model_class(kind)
     x, *y = cls.training_arrays(data, config["model"])
-    batches = Batches(x, batch_size * config["model"].get("d_steps", 1), seed, y=y[0] if y else None)
-    scope, where = nullcontext, environment(BACKEND, accelerator())
+    share = (0, 1)
     if distribute:
         if BACKEND == "tensorflow" and (reason := cls.why_not_distributed(config["model"])):
             raise TrainingError(reason)
+        if not resume:
+            _vacant(out)  # asked by each process before any of them can write there
+        share = join()
+    keeper = share[0] == 0  # of the processes that train one model the first alone writes
+    batches = Batches(x, batch_size * config["model"].get("d_steps", 1), seed, y=y[0] if y else None, share=share)
+    scope, where = nullcontext, environment(BACKEND, accelerator())
+    if distribute:
         engine, devices = data_parallel(batch_size)
         scope, where = engine.scope, where.model_copy(update={"hardware": f"{where.hardware}, {devices} devices"})
 
     if resume:
         Record.read(out)  # nothing is made beside a folder that is not there
-    with locked(out, "training", mend="choose another --out, or change its permissions"):
-        sweep(out)
-        if not resume:
-            _start(out)
+    mend = "choose another --out, or change its permissions"
+    with locked(out, "training", mend=mend) if keeper else nullcontext():
+        if keeper:
+            sweep(out)
+            if not resume:
+                _start(out)
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(precision)
         try:
@@ -95,15 +105,22 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
             data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
         )  # fmt: skip
         path, history, measured = _take_up(out, record, model) if resume else (None, [], [])
-        checkpoints = Checkpoints(out / "checkpoints", epochs, history, seconds=checkpoint_seconds, run=record.identity)
+        checkpoints = Checkpoints(
+            out / "checkpoints", epochs, history, seconds=checkpoint_seconds, run=record.identity, writes=keeper
+        )
         checkpoints.restore(path)
         record = _progressed(record, history, measured)
-        write_text(out / "record.json", record.to_json())
+
+        def keep(record):
+            if keeper:
+                write_text(out / "record.json", record.to_json())
+
+        keep(record)
         first = record.epochs_done
         if first < epochs:
 
             def keep_record(epoch, logs):
-                write_text(out / "record.json", _progressed(record, checkpoints.history).to_json())
+                keep(_progressed(record, checkpoints.history))
 
             callbacks = [
                 Shuffle(batches),
@@ -118,15 +135,17 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
                 with scope():
                     model.fit(
                         batches, epochs=epochs, initial_epoch=first, verbose=0, shuffle=False,
-                        callbacks=callbacks + [bar] * progress, scanned=scanned,
+                        callbacks=callbacks + [bar] * (progress and keeper), scanned=scanned,
                     )  # fmt: skip
             finally:
                 bar.close()
             record = _progressed(record, checkpoints.history)
+        if not keeper:
+            return record
         meta = {"epoch": record.epochs_done, "run": record.identity}
         save_arrays(out / "weights.h5", state_arrays(model, weights_only=True), meta)
         record = record.with_files(out, "history.csv", "weights.h5")
-        write_text(out / "record.json", record.to_json())
+        keep(record)
         return record
 
 
@@ -200,10 +219,15 @@ def save_images(path, images: np.ndarray) -> None:
         Image.fromarray(grid).save(file, "PNG")
 
 
-def _start(out: Path) -> None:
-    """A fresh folder for a run, or the error that it holds one."""
+def _vacant(out: Path) -> None:
+    """The error where a folder holds a run."""
     if (out / "record.json").exists() or (out / "checkpoints").exists():
         raise RunError(f"{out} holds a run: go on with it (--resume), or choose another --out")
+
+
+def _start(out: Path) -> None:
+    """A fresh folder for a run, or the error that it holds one."""
+    _vacant(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

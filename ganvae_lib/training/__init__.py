@@ -12,7 +12,7 @@ from .checkpoints import (
     state_arrays,
     write_history,
 )
-from .devices import accelerator, data_parallel, keep_programs, replicas
+from .devices import accelerator, data_parallel, join, keep_programs, replicas
 from .optimizer import FusedAdam, adam, rmsprop
 from .progress import Progress, StopAt, StopOnNaN
 from .scan import fit_scanned
@@ -36,6 +36,7 @@ __all__ = [
     "data_parallel",
     "fit_scanned",
     "input_gradient",
+    "join",
     "keep_programs",
     "load_arrays",
     "named_checkpoints",

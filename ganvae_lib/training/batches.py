@@ -18,9 +18,10 @@ class Batches(keras.utils.PyDataset):
       batch_size: images a batch.
       seed, epoch: of the order.
       y: what goes with them row by row, where a model wants it: digits (N,), or the images of a second domain.
+      share: (i, k): of each batch the i-th of k equal parts, from 0. Of k processes each computes on its own.
     """
 
-    def __init__(self, x, batch_size, seed=0, epoch=0, y=None):
+    def __init__(self, x, batch_size, seed=0, epoch=0, y=None, share=(0, 1)):
         super().__init__()
         if not 1 <= batch_size <= len(x):
             raise TrainingError(f"batch_size must be between 1 and {len(x):,}, the number of images; got {batch_size}")
@@ -28,6 +29,7 @@ class Batches(keras.utils.PyDataset):
             raise TrainingError(f"y must have one row for each of the {len(x):,} images; got {len(y):,}")
         self.arrays = (x,) if y is None else (x, y)
         self.x, self.batch_size, self.seed = x, batch_size, seed
+        self.rows, self.first = batch_size // share[1], share[0] * (batch_size // share[1])
         self.shuffle(epoch)
 
     def shuffle(self, epoch):
@@ -38,7 +40,8 @@ class Batches(keras.utils.PyDataset):
         return len(self.x) // self.batch_size
 
     def __getitem__(self, i):
-        rows = self.order[i * self.batch_size : (i + 1) * self.batch_size]
+        first = i * self.batch_size + self.first
+        rows = self.order[first : first + self.rows]
         return tuple(array[rows] for array in self.arrays)
 
     def as_dataset(self):
@@ -49,14 +52,21 @@ class Batches(keras.utils.PyDataset):
         """
         options = tf.data.Options()
         options.autotune.enabled = False
-        shapes = [(self.batch_size, *array.shape[1:]) for array in self.arrays]
+        shapes = [(self.rows, *array.shape[1:]) for array in self.arrays]
         dtypes = [array.dtype for array in self.arrays]
 
         def batch(i):
             parts = tf.numpy_function(lambda i: self[i], [i], dtypes)
             return tuple(tf.ensure_shape(part, shape) for part, shape in zip(parts, shapes, strict=True))
 
-        return tf.data.Dataset.range(len(self)).map(batch).prefetch(2).with_options(options)
+        dataset = tf.data.Dataset.range(len(self)).map(batch)
+        if self.rows == self.batch_size:
+            return dataset.prefetch(2).with_options(options)
+        # Several machines: TensorFlow would deal the rows out again. Each of its devices here takes an equal part.
+        strategy = tf.distribute.get_strategy()
+        parts = strategy.num_replicas_in_sync * self.rows // self.batch_size
+        dataset = dataset.rebatch(self.rows // parts, drop_remainder=True) if parts > 1 else dataset
+        return strategy.distribute_datasets_from_function(lambda _: dataset.prefetch(2).with_options(options))
 
 
 class Shuffle(keras.callbacks.Callback):

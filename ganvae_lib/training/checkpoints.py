@@ -113,12 +113,14 @@ class Checkpoints(keras.callbacks.Callback):
 
     A checkpoint holds everything that a resume needs: weights, both optimizers, the noise counter, the history.
     `seconds` > 0 leaves out a rolling checkpoint within that time of the last (a GPU's epoch of the report's GAN takes
-    less time than writing it). `run` says whose checkpoint it is: another run's is refused.
+    less time than writing it). `run` says whose checkpoint it is: another run's is refused. Without `writes` only the
+    history is kept, in memory: of the processes that train one model the first alone writes.
     """
 
     def __init__(self, folder, epochs, history=(), every=TRAINING.checkpoint_every, seconds=0.0,
-                 run=None):  # fmt: skip
+                 run=None, writes=True):  # fmt: skip
         super().__init__()
+        self.writes = writes
         self.folder, self.epochs, self.every = Path(folder), epochs, every
         self.seconds, self.saved, self.run = seconds, time.perf_counter(), run
         self.history = [dict(row) for row in history]
@@ -130,6 +132,8 @@ class Checkpoints(keras.callbacks.Callback):
         done = epoch + 1
         seconds = time.perf_counter() - self.started
         self.history.append({"epoch": done, "seconds": seconds, **{k: float(v) for k, v in logs.items()}})
+        if not self.writes:
+            return
         write_history(self.folder.parent / "history.csv", self.history)
         due = time.perf_counter() - self.saved >= self.seconds
         if not (self._is_named(done) or due or self.model.stop_training):
@@ -141,7 +145,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def restore(self, path):
         """Write again what the checkpoint `path` of this history knows, and a kill just after it left unwritten."""
-        if self.history:
+        if self.history and self.writes:
             write_history(self.folder.parent / "history.csv", self.history)
             if path.name == "last.h5":
                 self._name(len(self.history))

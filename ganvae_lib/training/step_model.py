@@ -9,7 +9,7 @@ from ..quiet_keras import keras, ops
 from . import backend
 from .backend import BACKEND
 from .batches import Batches
-from .devices import replicas
+from .devices import over_machines, replicas
 from .scan import fit_scanned
 
 if BACKEND == "tensorflow":
@@ -203,7 +203,12 @@ class StepModel(keras.Model):
     if BACKEND == "tensorflow":
 
         def train_step(self, data):
-            return self.tracked_step(data)
+            logs = self.tracked_step(data)
+            # Over several machines Keras 3 takes the mean along an axis that a scalar has not (its issue 20585).
+            return {name: ops.reshape(value, (1,)) for name, value in logs.items()} if over_machines() else logs
+
+        def _maybe_symbolic_build(self, *args, **kwargs):
+            """Keras builds a model from a batch, and over several machines fails to; this one is built already."""
 
     else:
 
