@@ -19,7 +19,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants controls fuzz
+.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants controls fuzz package audit
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,20 @@ controls: $(INSTALLED)  ## the chapters on untrained models and shuffled data: w
 
 fuzz: $(INSTALLED)  ## 100,000 odd inputs to metrics, losses and files (other ones: SEED=1)
 	PYTHONPATH=. nice $(BIN)/python tests/fuzz.py --seed $(SEED)
+
+package: .venv-tools/.installed  ## build the wheel and the source archive, check them, try the wheel in a bare environment (downloads it anew)
+	rm -rf dist/package
+	.venv-tools/bin/python -m build -o dist/package
+	.venv-tools/bin/twine check --strict dist/package/*
+	.venv-tools/bin/python tests/package.py dist/package/*.whl
+
+audit: .venv-tools/.installed  ## known vulnerabilities of what the lock names (asks for them on the network)
+	.venv-tools/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.txt
+
+.venv-tools/.installed:
+	$(PYTHON) -m venv --clear .venv-tools
+	.venv-tools/bin/python -m pip install -q "build>=1.2" "twine>=6" "pip-audit>=2.7"
+	@touch $@
 
 fork:  ## set the repository's address everywhere: make fork URL=https://github.com/OWNER/NAME
 	@$(PYTHON) book/fork.py "$(URL)"

@@ -76,6 +76,14 @@ def test_the_tests_run_on_every_python_that_the_project_supports():
     assert any(step.get("with", {}).get("cache") == "pip" for step in steps)
 
 
+def test_style_and_package_are_checked_on_each_change_and_the_lock_each_week():
+    flows = workflows()
+    asked = [step.get("run", "") for step in flows["test"]["jobs"]["lint"]["steps"]]
+    assert ["actionlint" in line for line in asked].index(True) < asked.index("make lint PYTHON=python")
+    assert "make package PYTHON=python" in asked
+    assert any(step.get("run") == "make audit PYTHON=python" for step in flows["newest"]["jobs"]["audit"]["steps"])
+
+
 def test_the_weekly_run_does_not_take_the_lock():
     steps = workflows()["newest"]["jobs"]["newest"]["steps"]
     assert not any("requirements" in str(step) or "make " in step.get("run", "") for step in steps)
@@ -112,12 +120,13 @@ def test_there_are_three_issue_forms():
 def test_hooks_take_the_versions_of_the_lock():
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pinned = dict(re.match(r"([\w-]+)==([\w.]+)", line).groups() for line in lines if re.match(r"[\w-]+==", line))
-    repos = {repo["repo"].rsplit("/", 1)[-1]: repo for repo in read(ROOT / ".pre-commit-config.yaml")["repos"]}
-    assert repos["ruff-pre-commit"]["rev"] == f"v{pinned['ruff']}"
-    assert repos["codespell"]["rev"] == f"v{pinned['codespell']}"
-    (hook,) = repos["local"]["hooks"]
-    assert hook["additional_dependencies"] == [f"{name}=={pinned[name]}" for name in ("nbformat", "nbclient")]
-    assert (ROOT / hook["entry"].split()[1]).exists()
+    (repo,) = read(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert repo["repo"] == "local"  # nothing is fetched but packages
+    tools = {hook["id"]: hook["additional_dependencies"] for hook in repo["hooks"]}
+    assert set(tools) == {"ruff-check", "ruff-format", "ruff-format-notebooks", "codespell", "notebook-outputs"}
+    for hook in tools.values():
+        assert [tool for tool in hook if tool != f"{tool.split('==')[0]}=={pinned[tool.split('==')[0]]}"] == []
+    assert (ROOT / "book" / "check_notebooks.py").exists()
 
 
 def test_binder_installs_the_lock_and_the_library_on_a_supported_python():
@@ -227,6 +236,16 @@ def test_the_page_s_chapters_exist():
 def test_the_table_of_hours_is_that_of_the_chapters():
     page = hours.PAGE.read_text(encoding="utf-8")
     assert hours.with_table(page) == page, "run `python book/hours.py`"
+
+
+def test_the_map_is_that_of_the_chapters():
+    assert hours.MAP.read_text(encoding="utf-8") == hours.picture(hours.chapters()), "run `python book/hours.py`"
+    assert "/book/_static/chapters.svg" in hours.PAGE.read_text(encoding="utf-8")
+
+
+def test_a_line_of_the_map_that_follows_from_others_is_left_out():
+    leans = {"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a", "c"], "e": ["a"]}
+    assert hours.needed(leans) == {"a": [], "b": ["a"], "c": ["b"], "d": ["c"], "e": ["a"]}
 
 
 def test_hours_of_exercises_are_read_from_their_heads():
