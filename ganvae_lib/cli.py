@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from .errors import CourseError
+from .files import mend_of, write_text
 from .models import MODELS
 from .paper import DECISIONS, TRAINING
 
@@ -122,14 +123,15 @@ def evaluate(
     A run's stored samples (samples.npz) are measured where there are any, else samples are drawn and stored.
     """
     _use(backend)
-    from .files import write_text
     from .metrics import format_table
     from .runs.evaluation import evaluate_target
 
     results = evaluate_target(target, n=n, against=against.value, features=features.split(","), seed=seed)
-    if json:  # first: what was measured is kept, whatever becomes of the printing
-        write_text(json, "[" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "]\n")
-    print(format_table(results))
+    try:
+        if json:  # first: what was measured is kept, whatever becomes of the printing
+            write_text(json, "[" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "]\n")
+    finally:  # and printed, whatever becomes of the file
+        print(format_table(results))
 
 
 @app.command()
@@ -288,7 +290,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 4)
+        told = error.filename or "a file", error.strerror or str(error), mend_of(error, "")
+        _fail(": ".join(filter(None, told)), 4)
     except Exception as error:
         if not hasattr(error, "format_message"):  # Typer's own: a bad argument
             raise

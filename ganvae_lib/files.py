@@ -1,5 +1,6 @@
 """Files and folders that are there whole or not at all, and folders that one process at a time writes to."""
 
+import errno
 import lzma
 import os
 import platform
@@ -31,26 +32,40 @@ SOMEWHERE_ELSE = 1 << 30  # Windows forbids to read the bytes that are locked: o
 
 
 @contextmanager
-def whole(path, mend="make room or choose another folder"):
-    """A path beside `path` to write to. It takes `path`'s place when the block ends well, and goes when it does not.
+def together(*paths, mend="make room or choose another folder"):
+    """A path beside each of `paths` to write to. They take their places when the block ends well, and go when not.
+
+    All are written out before the first takes its place.
 
     Raises:
-      RunError: the file could not be written. What stood at `path` before is untouched.
+      RunError: a file could not be written. What stood at `paths` before is untouched.
     """
-    path = Path(path)
-    # Two writers do not share it: not two processes, not two machines on one disk, not two threads.
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    paths = [Path(path) for path in paths]
+    # Two writers do not share one: not two processes, not two machines on one disk, not two threads.
+    parts = [path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part") for path in paths]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield parts
+        for part in parts:
+            with open(part, "r+b") as file:  # Windows brings to disk only what is open for writing
+                os.fsync(file.fileno())
+        for part, path in zip(parts, paths, strict=True):
+            os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        raise RunError(f"{path} could not be written ({first_line(error)}): {mend}") from error
+        names = " and ".join(str(path) for path in paths)
+        raise RunError(f"{names} could not be written ({first_line(error)}): {mend}") from error
     finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        for part in parts:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole(path, mend="make room or choose another folder"):
+    """`together` for one file."""
+    with together(path, mend=mend) as (part,):
+        yield part
 
 
 def write_text(path, text):
@@ -93,12 +108,17 @@ def first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+def mend_of(error, mend):
+    """`mend`, or where an error comes of a full disk what helps then."""
+    return "make room" if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) else mend
+
+
 @contextmanager
-def locked(folder, doing, mend="choose another folder, or change its permissions", reading=False):
+def locked(folder, doing, mend="choose another folder, or change its permissions", reading=False, make=False):
     """Keep every other process that asks for `folder` out of it while the block runs.
 
     The system itself lets go of the lock when its holder ends, however it ends. It lies beside the folder, which may
-    thus be exchanged as a whole (`exchange`), or inside where nothing may be written beside it. A file system that
+    thus be exchanged as a whole (`beside`), or inside where nothing may be written beside it. A file system that
     knows no locks is used without.
 
     Args:
@@ -106,6 +126,7 @@ def locked(folder, doing, mend="choose another folder, or change its permissions
       doing: for whoever is refused, 'training', say.
       mend: what to do where nothing can be written.
       reading: the folder is read only; where nothing may be written, there is no lock.
+      make: make the folder.
 
     Raises:
       InUseError: another process has it; the line names it.
@@ -115,12 +136,12 @@ def locked(folder, doing, mend="choose another folder, or change its permissions
     if reading and not any(os.access(place, os.W_OK) for place in (folder.parent, folder)):
         yield
         return
-    file, path = _open_lock(folder, mend)
+    file, path = _open_lock(folder, mend, make)
     try:
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {platform.node()}, {doing} since {time.strftime('%H:%M:%S')}")
-        file.flush()
+        with suppress(OSError):  # a full disk keeps nobody from reading, nor from being told of it where he writes
+            os.truncate(file.fileno(), 0)
+            told = f"process {os.getpid()} on {platform.node()}, {doing} since {time.strftime('%H:%M:%S')}"
+            os.write(file.fileno(), told.encode())
         yield
     finally:
         if fcntl:  # gone before it is free: whoever waits for this file sees that it is no longer the one at `path`
@@ -132,17 +153,17 @@ def locked(folder, doing, mend="choose another folder, or change its permissions
                 path.unlink()
 
 
-def _open_lock(folder, mend):
+def _open_lock(folder, mend, make):
     while True:
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
+            (folder if make else folder.parent).mkdir(parents=True, exist_ok=True)
             beside = os.access(folder.parent, os.W_OK)
             if folder.is_dir() and not os.access(folder, os.W_OK):
                 raise PermissionError(13, "Permission denied")
             path = folder.parent / f".{folder.name}.lock" if beside else folder / ".lock"
             file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
-            raise RunError(f"{folder} cannot be written ({error.strerror}): {mend}") from error
+            raise RunError(f"{folder} cannot be written ({error.strerror}): {mend_of(error, mend)}") from error
         if not _take(file):
             time.sleep(0.05)  # until its holder has written its name
             with suppress(OSError):
@@ -192,7 +213,17 @@ def beside(folder):
             shutil.rmtree(new)
         new.mkdir(parents=True)
         yield new
-        exchange(new, folder)
+        if folder.exists():
+            if old.exists():
+                shutil.rmtree(old)
+            os.rename(folder, old)
+        try:
+            os.rename(new, folder)
+        except OSError:
+            with suppress(OSError):
+                os.rename(old, folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise RunError(
             f"{folder} could not be written ({first_line(error)}): make room or choose another folder"
@@ -201,25 +232,10 @@ def beside(folder):
         shutil.rmtree(new, ignore_errors=True)
 
 
-def exchange(new, folder):
-    """The folder `new` in the place of `folder`, which goes."""
-    old = folder.with_name(f".{folder.name}.old")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        if old.exists():
-            shutil.rmtree(old)
-        os.rename(folder, old)
-    try:
-        os.rename(new, folder)
-    except OSError:
-        with suppress(OSError):
-            os.rename(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def sweep(folder):
-    """Remove what writers that were killed left in a folder whose lock is held."""
-    for part in Path(folder).rglob("*.????????.part"):
+def sweep(path):
+    """Remove what writers that were killed left in a folder, or of a file, whose lock is held."""
+    path = Path(path)
+    parts = path.rglob("*.????????.part") if path.is_dir() else path.parent.glob(f"{path.name}.????????.part")
+    for part in parts:
         with suppress(OSError):
             part.unlink()

@@ -19,6 +19,14 @@ LEGAL = {
     "epsilon": lambda value: isinstance(value, float),
     "image_data_format": lambda value: value in ("channels_last", "channels_first"),
 }
+# Read by JAX: with any other value the same seed gives other noise, or numbers are of another width.
+JAX = {
+    "JAX_THREEFRY_PARTITIONABLE": ("1", "true"),
+    "JAX_DEFAULT_PRNG_IMPL": ("threefry2x32",),
+    "JAX_ENABLE_X64": ("0", "false"),
+    "JAX_NUMPY_DTYPE_PROMOTION": ("standard",),
+    "JAX_NUMPY_RANK_PROMOTION": ("allow",),
+}
 
 
 @contextmanager
@@ -46,7 +54,8 @@ def check_settings() -> None:
     """Refuse, before Keras is loaded, what it would answer with a traceback or what would change a training.
 
     Raises:
-      CourseError: a backend the course does not run on, a damaged keras.json, a limit on epochs or steps.
+      CourseError: a backend the course does not run on, a damaged keras.json, a limit on epochs or steps, a setting of
+        JAX that changes its random numbers.
     """
     for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
         if name in os.environ:
@@ -68,7 +77,11 @@ def check_settings() -> None:
     if settings.get("nnx_enabled"):
         raise CourseError(f"{path} sets nnx_enabled, which the course does not run with: delete it there")
     named = os.environ.get("KERAS_BACKEND")
-    check_backend(named or settings.get("backend", "tensorflow"), "KERAS_BACKEND" if named else str(path))
+    backend = named or settings.get("backend", "tensorflow")
+    check_backend(backend, "KERAS_BACKEND" if named else str(path))
+    for name, legal in JAX.items():
+        if backend == "jax" and os.environ.get(name, legal[0]).lower() not in legal:
+            raise CourseError(f"{name} is set, which would make another training of the same seed: unset it")
 
 
 def check_backend(backend: str, where: str) -> None:

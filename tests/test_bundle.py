@@ -49,12 +49,14 @@ def test_what_is_finished_is_packed_in_archives_below_the_limit_and_comes_home(m
     copies(tmp_path / "away", a=10, b=10, c=10, d=10)
     unfinished = tmp_path / "away" / "beyond" / "d" / "record.json"
     unfinished.write_text(json.dumps(json.loads(unfinished.read_text()) | {"metrics": []}))
+    copies(tmp_path / "away", e=3)
+    (tmp_path / "away" / "beyond" / "e" / "unmeasured").touch()  # measuring it failed: it comes home all the same
     archives = away.pack(tmp_path / "away", tmp_path)
     assert len(archives) > 1 and archives == [tmp_path / f"results-{i}.tar.xz" for i in range(1, len(archives) + 1)]
     copies(tmp_path / "home", b=5)
     (tmp_path / "home" / "beyond" / "b" / "epochs.json").write_text("{}")
     taken = take_home(archives, tmp_path / "home")
-    assert [folder.name for folder in taken] == ["a", "b", "c"]
+    assert [folder.name for folder in taken] == ["a", "b", "c", "e"]
     assert Record.read(tmp_path / "home" / "beyond" / "b").epochs_done == 10
     assert (tmp_path / "home" / "beyond" / "b" / "epochs.json").exists()
     assert sorted(p.name for p in (tmp_path / "home").iterdir()) == ["beyond"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ganvae_lib import cli
+from ganvae_lib.metrics import MetricResult
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("data", "train", "evaluate", "sample", "publish", "export", "classifier", "reproduce", "scoreboard")
@@ -147,6 +148,7 @@ def test_what_was_measured_is_kept_and_printed_in_any_encoding(tmp_path, encodin
 import sys
 from ganvae_lib import cli
 from ganvae_lib.metrics import MetricResult
+from ganvae_lib.metrics import MetricResult
 import ganvae_lib.runs.evaluation as evaluation
 evaluation.evaluate_target = lambda *a, **o: [MetricResult.of("reconstruction MSE on [−1, 1]", 1.0, 5)]
 sys.argv = ["ganvae", "evaluate", "x", "--json", {str(tmp_path / "m.json")!r}]
@@ -168,6 +170,24 @@ def test_results_are_written_before_they_are_printed(ganvae, monkeypatch, tmp_pa
     monkeypatch.setattr("ganvae_lib.metrics.format_table", broken)
     ganvae("evaluate", "x", "--json", "m.json")
     assert (tmp_path / "m.json").exists()
+
+
+def test_results_are_printed_where_their_file_cannot_be_written(ganvae, monkeypatch, tmp_path):
+    result = MetricResult.of("reconstruction MSE on [−1, 1]", 1.5, 5)
+    monkeypatch.setattr("ganvae_lib.runs.evaluation.evaluate_target", lambda *a, **o: [result])
+    (tmp_path / "m.json").mkdir()
+    code, out, err = ganvae("evaluate", "x", "--json", "m.json")
+    assert code == 4 and "MSE" in out and "1.5" in out and len(err.splitlines()) == 1
+    assert "m.json could not be written" in err and list(tmp_path.iterdir()) == [tmp_path / "m.json"]
+
+
+def test_a_full_disk_is_named_with_its_mend_wherever_it_shows(ganvae, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "a.txt")
+
+    monkeypatch.setattr("ganvae_lib.runs.evaluation.evaluate_target", full)
+    code, _, err = ganvae("evaluate", "x")
+    assert (code, err) == (4, "ganvae: a.txt: No space left on device: make room\n")
 
 
 def test_train_evaluate_sample_publish_and_scoreboard(ganvae, monkeypatch, tmp_path):

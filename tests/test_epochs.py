@@ -8,6 +8,8 @@ import pytest
 
 from bench import epochs
 from ganvae_lib import load_mnist, runs
+from ganvae_lib.errors import RunError
+from ganvae_lib.runs.epochs import measure_checkpoints
 
 RECORD = Path(__file__).parents[1] / "results" / "gan-report-seed0" / "epochs.json"
 
@@ -27,6 +29,9 @@ def test_each_checkpoint_is_measured_once(tmp_path, monkeypatch):
     again = json.loads((tmp_path / "epochs.json").read_text())["epochs"]
     assert list(again) == ["1", "2"] and again["2"]["precision"] == "kept"
     assert again["1"]["counts"] == first["counts"]
+    (tmp_path / "epochs.json").write_text(json.dumps(written | {"run": "vae-narrow-seed1"}))
+    with pytest.raises(RunError, match="the metrics of another run, vae-narrow-seed1"):
+        measure_checkpoints(tmp_path / "run", tmp_path / "epochs.json", n=200)
 
 
 def test_the_record_s_entropy_and_modes_are_those_of_its_counts():

@@ -146,7 +146,7 @@ def measured(monkeypatch, tmp_path):
         return [MetricResult.of("Fréchet distance", 2.0, len(images), network=networks[0], reference=reference)]
 
     monkeypatch.setattr(evaluation, "evaluate_samples", quick)
-    evaluation.store_samples(tmp_path, draw(None, 100, 0), 0, record.epochs_done)
+    evaluation.store_samples(tmp_path, draw(None, 100, 0), 0, record)
     (tmp_path / "checkpoints").mkdir()
     return tmp_path
 
@@ -168,6 +168,21 @@ def test_other_data_than_the_record_s_are_refused(measured):
     with pytest.raises(RunError, match="is a run on few"):
         evaluate_target(measured, mnist=other, features=["pixels"], progress=False)
     assert (measured / "record.json").read_text() == record
+
+
+def test_another_run_s_samples_are_refused_and_an_older_version_s_are_read(measured):
+    record, path = Record.read(measured), measured / "samples.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    for other in ({"seed": 1}, {"batch_size": 64}, {"variation": "latent-2"}):
+        evaluation.store_samples(measured, np.zeros((100, 28, 28, 1)), 0, record.model_copy(update=other))
+        with pytest.raises(RunError, match=r"samples\.npz is of another run, vae-.*put its own back"):
+            evaluate_target(measured, features=["pixels"], progress=False)
+        assert Record.read(measured) == record
+    del arrays["run"]
+    np.savez(path, **arrays)
+    evaluate_target(measured, features=["pixels"], progress=False)
+    assert any(m.n == 100 for m in Record.read(measured).metrics)
 
 
 def test_samples_without_their_seed_or_cut_short_are_answered(measured):

@@ -281,5 +281,5 @@ def test_training_refuses_what_it_cannot_do(arguments, mend, tmp_path):
 
 def test_training_finds_an_unwritable_folder_before_it_works(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError):
+    with pytest.raises(CourseError, match=r"file cannot be written.*choose another --out"):
         classifier.train_classifier(SimpleNamespace(x_train=np.zeros((9, 28, 28, 1))), out=tmp_path / "file")

@@ -7,9 +7,12 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from fcntl import F_GETFL, LOCK_EX, LOCK_NB, fcntl
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from faults import OPERATIONS
 
 from ganvae_lib import files
 from ganvae_lib.errors import RunError
@@ -51,7 +54,69 @@ def test_a_second_process_is_told_who_has_the_folder_and_goes_on_when_that_one_i
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_held_once_whatever_it_is_called(tmp_path, monkeypatch):
+@pytest.fixture(params=["posix", "windows"])
+def system(request, monkeypatch):
+    """Locks as Windows has them too: its `msvcrt`, no unlinking of open files, no fsync of what is open to read."""
+    if request.param == "posix":
+        return request.param
+    real_open, real_unlink, real_fsync, flock, one = open, os.unlink, os.fsync, files.fcntl.flock, threading.RLock()
+
+    def locking(fd, mode, count):
+        assert (mode, count, os.lseek(fd, 0, os.SEEK_CUR)) == (2, 1, files.SOMEWHERE_ELSE)
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+    def opened(*args, **options):
+        with one:
+            return real_open(*args, **options)
+
+    def unlink(path, **options):
+        with one:
+            mine = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
+            if any(os.path.islink(fd) and os.path.realpath(fd) == os.path.realpath(path) for fd in mine):
+                raise PermissionError(errno.EACCES, "The process cannot access the file")
+            real_unlink(path, **options)
+
+    def fsync(fd):
+        if fcntl(fd, F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real_fsync(fd)
+
+    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(files, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2), raising=False)
+    monkeypatch.setattr(files, "open", opened, raising=False)
+    monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(os, "fsync", fsync)
+    return request.param
+
+
+def test_a_lock_says_who_has_it_and_is_gone_after_it_on_either_system(system, tmp_path):
+    for _ in range(2):
+        with files.locked(tmp_path / "run", "training"):
+            told = rf"run is in use by process {os.getpid()} on .*, training since \d\d:\d\d:\d\d: wait for it"
+            with pytest.raises(RunError, match=told), files.locked(tmp_path / "run", "measuring"):
+                pass
+            files.write_text(tmp_path / "a.txt", "whole")
+        assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_on_a_full_disk_a_lock_holds_without_a_name(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    told = "in use by another process"
+    with files.locked(tmp_path / "run", "a"), pytest.raises(RunError, match=told), files.locked(tmp_path / "run", "b"):
+        pass
+    monkeypatch.setattr("builtins.open", full)
+    told = r"run cannot be written \(No space left on device\): make room"
+    with pytest.raises(RunError, match=told), files.locked(tmp_path / "run", "training"):
+        pass
+
+
+def test_a_folder_is_held_once_whatever_it_is_called(system, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").symlink_to(tmp_path / "run")
     with files.locked("run", "training"):
@@ -62,7 +127,7 @@ def test_a_folder_is_held_once_whatever_it_is_called(tmp_path, monkeypatch):
             pass
 
 
-def test_many_at_once_are_never_two(tmp_path):
+def test_many_at_once_are_never_two(system, tmp_path):
     """Threads open the lock's file anew each time, as processes do; the file comes and goes under them."""
     inside, most, times = [], [], []
 
@@ -109,9 +174,6 @@ def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
     monkeypatch.setattr(files.fcntl, "flock", none)
     with files.locked(tmp_path / "run", "training"):
         assert (tmp_path / ".run.lock").exists()
-
-
-OPERATIONS = ("mkdir", "fsync", "replace", "rename", "link", "unlink", "rmdir")
 
 
 def fail_at(monkeypatch, k, error):
@@ -172,9 +234,32 @@ def test_a_folder_is_the_old_or_the_new_one_whichever_operation_fails(tmp_path, 
     assert (folder / "a").read_text() == "newer" and list(tmp_path.iterdir()) == [folder]
 
 
+def test_several_files_are_all_the_old_ones_until_all_are_written(tmp_path):
+    paths = [tmp_path / name for name in "abc"]
+    for path in paths:
+        path.write_text("old")
+    told = r"a and .*b and .*c could not be written \(.*No space.*\): make room"
+    with pytest.raises(RunError, match=told), files.together(*paths) as parts:
+        for part in parts[:2]:
+            part.write_text("new")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.read_text() for path in paths] == ["old"] * 3 and len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(RunError, match="No such file"), files.together(*paths) as parts:
+        parts[0].write_text("new")  # the others were forgotten
+    assert [path.read_text() for path in paths] == ["old"] * 3
+    with files.together(*paths) as parts:
+        for part in parts:
+            part.write_text("new")
+    assert [path.read_text() for path in paths] == ["new"] * 3 and len(list(tmp_path.iterdir())) == 3
+
+
 def test_what_a_killed_writer_left_is_swept(tmp_path):
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "last.h5.0a1b2c3d.part").write_text("half")
     (tmp_path / "my.part").write_text("mine")
+    (tmp_path / "x.png.0a1b2c3d.part").write_text("half")
+    files.sweep(tmp_path / "y.png")
+    files.sweep(tmp_path / "x.png")  # of a file
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"my.part", "last.h5.0a1b2c3d.part"}
     files.sweep(tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["my.part"]

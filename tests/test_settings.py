@@ -54,6 +54,9 @@ COMMAND = "import sys; sys.argv = 'ganvae train vae --limit 10'.split()\nfrom ga
         (None, {"KERAS_MAX_EPOCHS": "1"}, "KERAS_MAX_EPOCHS is set"),
         (None, {"KERAS_MAX_STEPS_PER_EPOCH": "2"}, "KERAS_MAX_STEPS_PER_EPOCH is set"),
         (None, {"KERAS_NNX_ENABLED": "1"}, "KERAS_NNX_ENABLED is set"),
+        (None, {"KERAS_BACKEND": "jax", "JAX_THREEFRY_PARTITIONABLE": "0"}, "JAX_THREEFRY_PARTITIONABLE is set"),
+        ({"backend": "jax"}, {"JAX_DEFAULT_PRNG_IMPL": "rbg"}, "another training of the same seed: unset it"),
+        (None, {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "True"}, "JAX_ENABLE_X64 is set"),
     ],
 )
 def test_what_would_change_a_training_is_refused_in_one_line_before_keras_loads(tmp_path, settings, environment, part):

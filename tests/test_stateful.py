@@ -124,5 +124,5 @@ def test_another_run_s_checkpoint_is_refused(tmp_path):
     for seed in (0, 1):
         runs.train("gan", data, tmp_path / str(seed), epochs=1, seed=seed, **options)
     (tmp_path / "0" / "checkpoints" / "last.h5").write_bytes((tmp_path / "1" / "checkpoints" / "last.h5").read_bytes())
-    with pytest.raises(RunError, match="a checkpoint of another run, gan-tiny-batch-seed1"):
+    with pytest.raises(RunError, match="is of another run, gan-tiny-batch-seed1"):
         runs.train("gan", data, tmp_path / "0", epochs=2, resume=True, **options)

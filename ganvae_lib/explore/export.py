@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data import to_uint8
 from ..errors import RunError
+from ..files import locked, sweep, together
 from ..latent import traversal
-from ..runs import load_run, save_images
+from ..runs import load_run
 from ..runs.record import is_name
 from ..runs.results import Result
+from ..runs.run import grid
 from .modulated import modulated_layers
 
 POINTS = 2_000  # test images whose codes a page shows
@@ -41,7 +44,8 @@ def export(run, to, *, name: str | None = None) -> dict:
       The object that was written to `NAME.js`, its weights and points as base64.
 
     Raises:
-      RunError: the run keeps no weights, or a layer is of a kind that `book/_static/decoder.js` does not know.
+      RunError: the run keeps no weights, a layer is of a kind that `book/_static/decoder.js` does not know, nothing
+        can be written into `to`, or another process exports under that name.
     """
     run, to = Path(run), Path(to)
     if name is not None and not is_name(name):
@@ -70,15 +74,6 @@ def export(run, to, *, name: str | None = None) -> dict:
         "encoder": _encoder(model) if model.encode is not None else None,
         "training": None if model.page_kind else _training(result, told),
     }
-    try:
-        to.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{to} cannot be made ({error.strerror}): choose another --to") from error
-    _write(to, name, told)
-    for part in PARTS:
-        (to / f"{name}.{part}.js").unlink(missing_ok=True)  # of an earlier export
-        if parts[part]:
-            _write(to, f"{name}.{part}", parts[part])
     origin = np.array(told.get("mean", np.zeros(model.latent_dim)))
     walks = [traversal(origin, axis, np.linspace(-2.5, 2.5, 10)) for axis in range(min(10, model.latent_dim))]
     walks = np.concatenate(walks)
@@ -94,7 +89,19 @@ def export(run, to, *, name: str | None = None) -> dict:
         images = model.synthesize(mixed.reshape(-1, *w.shape[1:]))
     else:
         images = model.decode(walks)
-    save_images(to / f"{name}.png", np.asarray(images))
+    scripts = {name: told} | {f"{name}.{part}": parts[part] for part in PARTS if parts[part]}
+    paths = [to / f"{name}.png", *(to / f"{script}.js" for script in scripts)]
+    with locked(to / name, "exporting", mend="choose another --to"):
+        for path in paths:
+            sweep(path)
+        with together(*paths, mend="make room or choose another --to") as (picture, *files):
+            grid(to_uint8(images)).save(picture, "PNG")
+            for file, (script, content) in zip(files, scripts.items(), strict=True):
+                text = f"(globalThis.ganvaeModels ??= {{}})[{json.dumps(script)}] = {json.dumps(content)};\n"
+                file.write_text(text, encoding="utf-8")
+        for part in PARTS:
+            if f"{name}.{part}" not in scripts:
+                (to / f"{name}.{part}.js").unlink(missing_ok=True)  # of an earlier export
     return told
 
 
@@ -193,12 +200,6 @@ def _codes(result: Result) -> dict:
         "means": [codes[y == digit].mean(axis=0).round(5).tolist() for digit in range(10)],
         "examples": [codes[y == digit][0].round(5).tolist() for digit in range(10)],
     }
-
-
-def _write(to: Path, name: str, told: dict) -> None:
-    from ..files import write_text
-
-    write_text(to / f"{name}.js", f"(globalThis.ganvaeModels ??= {{}})[{json.dumps(name)}] = {json.dumps(told)};\n")
 
 
 def _base64(array: np.ndarray) -> str:

@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CourseError, DataError
-from ..files import NPZ_FAULTS, first_line, whole, write_text
+from ..files import NPZ_FAULTS, first_line, locked, sweep, together
 from ..quiet_keras import keras, layers, ops
 
 FEATURE_DIM = 64
@@ -134,7 +133,7 @@ def train_classifier(
 
     Raises:
       CourseError: `epochs` < 1, or `holdout` is negative or leaves no image to train on.
-      OSError: `out` cannot be written to.
+      RunError: `out` cannot be written to, or another process trains one there.
     """
     n = len(data.x_train)
     holdout = n // 12 if holdout is None else holdout
@@ -142,10 +141,14 @@ def train_classifier(
         raise CourseError(f"epochs is {epochs}: train for at least 1")
     if not 0 <= holdout < n:
         raise CourseError(f"holdout is {holdout}: hold out between 0 and {n - 1:,} of the {n:,} training images")
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):
-        pass  # a folder that cannot be written to is found out before the work, not after it
+    # A folder that cannot be written to is found out before the work, not after it.
+    with locked(out, "training the classifier", mend="choose another --out", make=True):
+        return save_classifier(*_trained(data, seed, epochs, holdout, report), out)
+
+
+def _trained(data, seed, epochs, holdout, report) -> tuple[keras.Model, dict]:
+    """The network of the recipe, and its card."""
+    n = len(data.x_train)
     start, validation = time.perf_counter(), None
     if holdout:
         chosen = np.random.default_rng([seed, n]).permutation(n)
@@ -197,7 +200,7 @@ def train_classifier(
         },
         "command": f"ganvae classifier --out FOLDER --seed {seed} --epochs {epochs} --holdout {holdout}",
     }
-    return save_classifier(model, card, out)
+    return model, card
 
 
 def _fit(x, y, seed, epochs, report, label) -> keras.Model:
@@ -248,13 +251,16 @@ def _set_weights(model, weights: dict[str, np.ndarray]) -> None:
 
 
 def save_classifier(model: keras.Model, card: dict, folder: str | os.PathLike) -> dict:
-    """Write weights and card into `folder`, each in one move; return the card, now with hash and size."""
+    """Write weights and card into `folder`, neither before both are there; return the card, now with hash and size."""
     weights_path = Path(folder) / WEIGHTS_NAME
-    with whole(weights_path) as part:
-        with open(part, "wb") as file:
+    paths = weights_path, weights_path.with_suffix(".json")
+    for path in paths:
+        sweep(path)
+    with together(*paths) as (weights, told):
+        with open(weights, "wb") as file:
             np.savez_compressed(file, **_rounded_weights(model))
-        card = {**card, "sha256": file_sha256(part), "bytes": part.stat().st_size}
-    write_text(weights_path.with_suffix(".json"), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+        card = {**card, "sha256": file_sha256(weights), "bytes": weights.stat().st_size}
+        told.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
 

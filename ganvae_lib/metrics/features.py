@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import fetch
 from ..errors import CourseError, DataError
 from ..files import first_line, keras_home
 
@@ -176,7 +177,8 @@ class InceptionFeatures(FeatureExtractor):
                 )
             return cached
         if download:
-            return _download_inception(cached)
+            mend = f"or point GANVAE_INCEPTION at a copy of {INCEPTION_FILE}"
+            return fetch(cached, INCEPTION_URL, INCEPTION_MD5, "InceptionV3's weights", mend)
         raise DataError(
             "InceptionV3's ImageNet weights are not at hand: fetch them (96 MB) with "
             "feature_network('inception', download=True), "
@@ -198,32 +200,6 @@ class InceptionFeatures(FeatureExtractor):
         large = keras.ops.image.resize(x, (299, 299), "bilinear", antialias=True, data_format="channels_last")
         pooled = keras.Model(inception.input, [inception.get_layer("avg_pool").output, inception.output])
         return keras.Model(x, pooled(keras.ops.repeat(large, 3, axis=-1)), name="inception")
-
-
-def _download_inception(target: Path) -> Path:
-    """Fetch through Keras; only a whole file with the published hash takes its place in the cache."""
-    from ..quiet_keras import keras
-
-    part = target.with_name(f"{INCEPTION_FILE}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
-        keras.utils.get_file(
-            part.name,
-            INCEPTION_URL,
-            file_hash=INCEPTION_MD5,
-            cache_dir=target.parents[1],
-            cache_subdir="models",
-        )
-        os.replace(part, target)
-    except Exception as error:
-        raise DataError(
-            f"InceptionV3's weights could not be downloaded ({first_line(error)}); nothing was kept. "
-            f"Try again, or point GANVAE_INCEPTION at a copy of {INCEPTION_FILE}"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-    return target
 
 
 def _digest(path: Path, kind: str) -> str:

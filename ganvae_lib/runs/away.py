@@ -19,6 +19,7 @@ import traceback
 from pathlib import Path
 
 from ..errors import CourseError, RunError
+from ..files import whole
 
 PACK_LIMIT = 15_000_000  # bytes an archive
 PACK_EVERY = 45  # seconds
@@ -188,11 +189,9 @@ def pack(results: Path, out: Path) -> list[Path]:
     paths = []
     for i, group in enumerate(groups, 1):
         path = out / f"results-{i}.tar.xz"
-        part = path.with_name(path.name + ".part")
-        with tarfile.open(part, "w:xz", preset=1) as archive:
+        with whole(path) as part, tarfile.open(part, "w:xz", preset=1) as archive:
             for folder in group:
                 archive.add(folder, folder.relative_to(results).as_posix())
-        os.replace(part, path)
         paths.append(path)
     return paths
 

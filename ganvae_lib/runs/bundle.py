@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import RunError
-from ..files import exchange, locked
+from ..files import beside, locked, mend_of, whole
 from .record import Record
 
 # What the library imports, and what that imports, but for what JAX brings: NumPy, SciPy, ml_dtypes.
@@ -39,7 +39,6 @@ def bundle(to, pythons=PYTHONS, mnist: str | None = None) -> Path:
       RunError: a package could not be fetched, or the archive would have more than 60 MB.
     """
     to = Path(to)
-    to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "bundle"
         shutil.copytree(LIBRARY, root / "ganvae_lib", ignore=shutil.ignore_patterns("__pycache__", "run.sh"))
@@ -49,13 +48,12 @@ def bundle(to, pythons=PYTHONS, mnist: str | None = None) -> Path:
         mnist = mnist or os.environ.get("GANVAE_MNIST")
         if mnist:
             shutil.copy(mnist, root / "mnist.npz")
-        part = to.with_name(to.name + ".part")
-        with tarfile.open(part, "w:gz", compresslevel=1) as archive:
-            archive.add(root, "bundle")
-        if part.stat().st_size > LIMIT:
-            part.unlink()
-            raise RunError(f"the bundle would have more than {LIMIT / 1e6:.0f} MB: leave out some of {', '.join(pythons)}")
-        os.replace(part, to)
+        with whole(to) as part:
+            with tarfile.open(part, "w:gz", compresslevel=1) as archive:
+                archive.add(root, "bundle")
+            if part.stat().st_size > LIMIT:
+                named = ", ".join(pythons)
+                raise RunError(f"the bundle would have more than {LIMIT / 1e6:.0f} MB: leave out some of {named}")
     return to
 
 
@@ -79,7 +77,7 @@ def _installed(name: str) -> bool:
     return True
 
 
-PARTS = ("record.json", "history.csv", "samples.npz", "snapshots.npz", "weights.h5", "epochs.json")
+PARTS = ("record.json", "history.csv", "samples.npz", "snapshots.npz", "weights.h5", "unmeasured", "epochs.json")
 NAME = re.compile(r"[\w.+-]+(/[\w.+-]+)?")
 
 
@@ -91,9 +89,14 @@ def take_home(archives, results) -> list[Path]:
     Raises:
       RunError: an archive is damaged or holds anything but runs, or a run in `results` has more epochs.
     """
-    results, taken = Path(results), []
-    results.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=results, prefix=".taken-") as folder:
+    results, taken, hidden = Path(results), [], ".taken-"
+    with (
+        locked(results, "taking runs home", make=True),
+        tempfile.TemporaryDirectory(dir=results, prefix=hidden) as folder,
+    ):
+        for left in results.glob(f"{hidden}*"):
+            if left.name != Path(folder).name:  # by one that was killed
+                shutil.rmtree(left)
         for archive in map(Path, archives):
             try:
                 with tarfile.open(archive) as file:
@@ -105,7 +108,8 @@ def take_home(archives, results) -> list[Path]:
                             raise RunError(f"{archive} holds {member.name!r}, which is no part of a run: nothing was taken")
                         file.extract(member, folder, filter="data")
             except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
-                raise RunError(f"{archive} cannot be read ({error}): fetch it again; nothing was taken") from error
+                mend = mend_of(error, "fetch it again")
+                raise RunError(f"{archive} cannot be read ({error}): {mend}; nothing was taken") from error
         found = sorted(path.parent for path in Path(folder).rglob("record.json"))
         for new in found:
             old, record = results / new.relative_to(folder), Record.read(new)
@@ -113,12 +117,11 @@ def take_home(archives, results) -> list[Path]:
                 raise RunError(f"{old} has more epochs than the one in the archive: move it away first")
         for new in found:
             old = results / new.relative_to(folder)
-            with locked(old, "taking it home"):
-                if old.exists():
-                    for path in old.iterdir():
-                        if path.is_file() and path.name not in PARTS[:5] and not (new / path.name).exists():
-                            shutil.copy(path, new / path.name)
-                exchange(new, old)
+            with locked(old, "taking it home"), beside(old) as place:
+                for path in old.iterdir() if old.exists() else ():
+                    if path.is_file() and path.name not in PARTS[:-1]:
+                        shutil.copy(path, place / path.name)
+                shutil.copytree(new, place, dirs_exist_ok=True)
             taken.append(old)
     return taken
 

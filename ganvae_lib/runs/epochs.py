@@ -36,6 +36,8 @@ def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISI
     rows = old.get("epochs", {}) if old.get("settings") == settings else {}
     named = named_checkpoints(run / "checkpoints")
     _, record = load_run(run)
+    if old.get("run", record.name) != record.name:
+        raise RunError(f"{out} holds the metrics of another run, {old['run']}: choose another file")
     for epoch in sorted({*named, record.epochs_done}):
         if str(epoch) in rows:
             continue

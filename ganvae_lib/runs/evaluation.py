@@ -1,7 +1,8 @@
 """Measure a run, or any set of images, against real digits."""
 
+import json
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..metrics import (
 from ..paper import DECISIONS
 from .record import Record
 from .results import read_npz, save_npz
-from .run import load_run, sample
+from .run import check_run, load_run, sample
 
 DECODER_LIMIT = 100_000  # parameters: a decoder or generator this small is inverted, and kept at each figure's epoch
 INVERTED_IMAGES, INVERSION_STEPS, INVERSION_STARTS = 100, 200, 4
@@ -166,7 +167,7 @@ def _samples(folder: Path, record: Record, model, n: int | None, seed: int, mnis
         return _baseline_samples(record, mnist, n or measured, seed)
     path, keep = folder / "samples.npz", False
     if path.exists():
-        images, stored = load_images(path), read_npz(path, "x", "seed", "epoch")
+        images, stored = load_images(path), stored_samples(folder, record)
         current = stored["epoch"] == record.epochs_done
         if current and stored["seed"] == seed and n in (None, len(images)):
             return images
@@ -178,13 +179,25 @@ def _samples(folder: Path, record: Record, model, n: int | None, seed: int, mnis
         )
     images = sample(model, n or DECISIONS.n_evaluation_samples, seed)
     if not keep:  # of the same model, or more of them: what was stored stays
-        store_samples(folder, images, seed, record.epochs_done)
+        store_samples(folder, images, seed, record)
     return images
 
 
-def store_samples(folder: Path, images: np.ndarray, seed: int, epoch: int) -> None:
-    """Keep the samples (N, 28, 28, 1) of a run's model after that epoch beside its record."""
-    save_npz(folder / "samples.npz", {"x": to_uint8(images), "seed": seed, "epoch": epoch})
+def store_samples(folder: Path, images: np.ndarray, seed: int, record: Record) -> None:
+    """Keep the samples (N, 28, 28, 1) of a run's model beside its record."""
+    told = {"x": to_uint8(images), "seed": seed, "epoch": record.epochs_done, "run": json.dumps(record.identity)}
+    save_npz(folder / "samples.npz", told)
+
+
+def stored_samples(folder: Path, record: Record) -> dict[str, np.ndarray]:
+    """What `store_samples` kept. RunError where it is missing, damaged or another run's."""
+    path = folder / "samples.npz"
+    stored = read_npz(path, "x", "seed", "epoch")
+    told = str(stored["run"]) if "run" in stored else None  # an older version did not say whose they are
+    with suppress(ValueError):
+        told = told and json.loads(told)
+    check_run(path, told, record)
+    return stored
 
 
 def _trained_on(record: Record | None, mnist: MNIST) -> np.ndarray:

@@ -11,7 +11,7 @@ from ..data import MNIST, load_mnist, to_uint8
 from ..errors import RunError
 from ..files import beside, locked, write_text
 from ..paper import DECISIONS, TRAINING
-from .evaluation import check_data, evaluate_target, is_small, store_samples
+from .evaluation import check_data, evaluate_target, is_small, store_samples, stored_samples
 from .record import DataSource, Record, checksum, environment
 from .results import read_npz, save_npz
 from .run import load_run, sample
@@ -69,6 +69,8 @@ def publish(
         model, record = load_run(run)
         mnist = load_mnist()
         check_data(run, record, mnist)
+        if not (run / "history.csv").is_file():
+            raise RunError(f"{run} has lost its history.csv: restore it, or resume the run, which writes it again")
         before = _published(folder, record, run / "history.csv")
         with beside(folder) as new:
             _carry_over(folder, new, record)
@@ -80,18 +82,18 @@ def publish(
                 save_arrays(new / "weights.h5", small, meta)
                 assign_arrays(model, small, new / "weights.h5", weights_only=True)
             record = record.model_copy(update={"metrics": before.metrics if before else []})
-            record = record.with_files(new, "history.csv", "weights.h5")
-            write_text(new / "record.json", record.to_json())
-            if before and _more_samples(folder, n, seed, record.epochs_done):
+            if before and _more_samples(folder, n, seed, record):
                 shutil.copy(folder / "samples.npz", new / "samples.npz")
             else:
-                store_samples(new, sample(model, n, seed), seed, record.epochs_done)
+                store_samples(new, sample(model, n, seed), seed, record)
             if "snapshots" in keep:
-                arrays = _old_snapshots(folder, keep) if before else {}
+                arrays = _old_snapshots(folder, before, keep) if before else {}
                 arrays |= _snapshots(run, record, mnist, codes="codes" in keep)
                 if "weights" in keep:
                     arrays |= _small_decoders(run, record, mnist)
                 save_npz(new / "snapshots.npz", arrays)
+            record = record.with_files(new, "history.csv", "weights.h5", "snapshots.npz")
+            write_text(new / "record.json", record.to_json())
             evaluate_target(
                 new, n=n, mnist=mnist, model=model, features=features, seed=seed, invert=invert, progress=progress
             )
@@ -134,18 +136,19 @@ def _carry_over(folder: Path, new: Path, record: Record) -> None:
             shutil.copy(path, new / path.name)
 
 
-def _more_samples(folder: Path, n: int, seed: int, epoch: int) -> bool:
+def _more_samples(folder: Path, n: int, seed: int, record: Record) -> bool:
     """Whether samples are stored that `n` of that seed would not hold."""
     try:
-        stored = read_npz(folder / "samples.npz", "x", "seed", "epoch")
+        stored = stored_samples(folder, record)
     except RunError:
         return False
-    return bool(stored["epoch"] == epoch and (stored["seed"] != seed or len(stored["x"]) > n))
+    return bool(stored["epoch"] == record.epochs_done and (stored["seed"] != seed or len(stored["x"]) > n))
 
 
-def _old_snapshots(folder: Path, keep: Collection[str]) -> dict[str, np.ndarray]:
+def _old_snapshots(folder: Path, before: Record, keep: Collection[str]) -> dict[str, np.ndarray]:
     """What an earlier publication kept, its checkpoints perhaps gone since; of the kinds to keep now."""
     try:
+        before.check(folder / "snapshots.npz")
         arrays = read_npz(folder / "snapshots.npz")
     except RunError:
         return {}

@@ -42,6 +42,7 @@ class Result:
     @property
     def snapshots(self) -> dict[str, np.ndarray]:
         """Arrays named samples_010, codes_010, reconstructions_010, …: what the figures at those epochs show."""
+        self.record.check(self.folder / "snapshots.npz")
         return read_npz(self.folder / "snapshots.npz")
 
     def at_epochs(self, kind: str) -> dict[int, np.ndarray]:

@@ -1,6 +1,5 @@
 """A run: a folder with record.json, history.csv, checkpoints/ and the final weights.h5. Train, resume, load, sample."""
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
@@ -85,11 +84,11 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
     if resume:
         Record.read(out)  # nothing is made beside a folder that is not there
     mend = "choose another --out, or change its permissions"
-    with locked(out, "training", mend=mend) if keeper else nullcontext():
+    with locked(out, "training", mend=mend, make=True) if keeper else nullcontext():
         if keeper:
             sweep(out)
             if not resume:
-                _start(out)
+                _vacant(out)
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(precision)
         try:
@@ -176,7 +175,7 @@ def load_run(folder, epoch: int | None = None):
         if "history" not in meta:
             raise RunError(f"{path} is of epoch {meta.get('epoch')}, its record of {record.epochs_done}: restore them")
         record = _progressed(record, meta["history"])
-    _check_run(path, meta, record)
+    check_run(path, meta.get("run"), record)
     if epoch is not None and meta.get("epoch") != epoch:
         raise RunError(f"{path} is of epoch {meta.get('epoch')}: put the right one back")
     try:
@@ -205,18 +204,11 @@ def save_images(path, images: np.ndarray) -> None:
     path, x = Path(path), to_uint8(images)
     if path.suffix not in (".png", ".npz"):
         raise RunError(f"{path} must end in .png or .npz")
-    with whole(path, "choose another --out") as part, open(part, "wb") as file:
+    with whole(path, "make room or choose another --out") as part, open(part, "wb") as file:
         if path.suffix == ".npz":
             np.savez_compressed(file, x=x)
-            return
-        from PIL import Image
-
-        columns = int(np.ceil(np.sqrt(len(x))))
-        rows = -(-len(x) // columns)
-        grid = np.zeros((rows * columns, 28, 28), "uint8")
-        grid[: len(x)] = x
-        grid = grid.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28)
-        Image.fromarray(grid).save(file, "PNG")
+        else:
+            grid(x).save(file, "PNG")
 
 
 def _vacant(out: Path) -> None:
@@ -225,15 +217,15 @@ def _vacant(out: Path) -> None:
         raise RunError(f"{out} holds a run: go on with it (--resume), or choose another --out")
 
 
-def _start(out: Path) -> None:
-    """A fresh folder for a run, or the error that it holds one."""
-    _vacant(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out} cannot be made ({error.strerror}): choose another --out") from error
-    if not os.access(out, os.W_OK):
-        raise RunError(f"{out} cannot be written: choose another --out, or change its permissions")
+def grid(x: np.ndarray):
+    """Images x (N, 28, 28), uint8, as one picture (Pillow's): a square, or a row short of it, filled row by row."""
+    from PIL import Image
+
+    columns = int(np.ceil(np.sqrt(len(x))))
+    rows = -(-len(x) // columns)
+    filled = np.zeros((rows * columns, 28, 28), "uint8")
+    filled[: len(x)] = x
+    return Image.fromarray(filled.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28))
 
 
 def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list]:
@@ -263,18 +255,17 @@ def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list]
     if path is None:  # killed within its first epoch: it begins again and ends the same
         return None, [], []
     arrays, meta = load_arrays(path)
-    _check_run(path, meta, record)
+    check_run(path, meta.get("run"), record)
     assign_arrays(model, arrays, path)
     history = meta["history"]
     return path, history, before.metrics if before.epochs_done == len(history) else []
 
 
-def _check_run(path: Path, meta: dict, record: Record) -> None:
-    """RunError where a file was copied in from another run; an older version did not say whose it is."""
-    told = meta.get("run")
+def check_run(path: Path, told, record: Record) -> None:
+    """RunError where a file that says it is of the run `told` was copied in from another; an older one says nothing."""
     if not record.is_of(told):
         name = told.get("name") if isinstance(told, dict) else str(told).split(" ")[0]
-        raise RunError(f"{path} is a checkpoint of another run, {name}: put its own back")
+        raise RunError(f"{path} is of another run, {name}: put its own back")
 
 
 def _progressed(record: Record, history: list, measured=()) -> Record:
