@@ -1,6 +1,8 @@
 """Named variations of the models: which argument of which network, model or optimizer differs from the default."""
 
 import inspect
+import random
+from contextlib import contextmanager
 from itertools import combinations
 
 from ..errors import CourseError
@@ -219,10 +221,27 @@ def build(kind: str, config: dict[str, dict], seed: int = 0):
         part: {k: tuple(v) if isinstance(v, list) else v for k, v in a.items()}
         for part, a in completed(kind, config).items()
     }
-    parts = {part: function(**tuples[part]) for part, function in cls.parts.items()}
-    model = cls(**parts, **tuples["model"], seed=seed)
-    model.compile(**tuples["compile"])
+    with _own_seeds(seed):
+        parts = {part: function(**tuples[part]) for part, function in cls.parts.items()}
+        model = cls(**parts, **tuples["model"], seed=seed)
+        model.compile(**tuples["compile"])
     return model
+
+
+@contextmanager
+def _own_seeds(seed: int):
+    """Keras draws the seeds of initial weights from Python's global state, of which another thread may draw too.
+
+    A Dask worker has such threads. The numbers are those that the global state would give.
+    """
+    from keras.src.random import seed_generator
+
+    ours, theirs = random.Random(seed), seed_generator.python_random
+    seed_generator.python_random = ours
+    try:
+        yield
+    finally:
+        seed_generator.python_random = theirs
 
 
 def _defaults(function, cls) -> dict:
