@@ -9,7 +9,6 @@ again goes on where this one was.
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -96,7 +95,9 @@ def _manager(args) -> int:
         now = time.time()
         while queue and len(running) < args.workers and now < deadline - PUBLISHING - 30:
             name, seeds = queue.pop(0)
-            told = [f"--{o}={v}" for o in ("out", "scratch", "epochs", "limit", "n") if (v := getattr(args, o)) is not None]
+            told = [
+                f"--{o}={v}" for o in ("out", "scratch", "epochs", "limit", "n") if (v := getattr(args, o)) is not None
+            ]
             command = [sys.executable, "-m", "ganvae_lib.runs.away", name, f"--deadline={deadline - PUBLISHING}",
                        f"--worker={','.join(map(str, seeds))}", *told]  # fmt: skip
             name += f"@{seeds[0]}" * (len(seeds) == 1)
@@ -165,7 +166,10 @@ def _worker(args) -> int:
                 (target / "unmeasured").touch()
             continue
         figures = {m.name.removeprefix("MNIST-classifier "): round(m.value, 3) for m in record.metrics[:4]}
-        print(f"{record.name}: {record.epochs_done} epochs, {time.time() - began:.0f} s, {json.dumps(figures)}", flush=True)
+        print(
+            f"{record.name}: {record.epochs_done} epochs, {time.time() - began:.0f} s, {json.dumps(figures)}",
+            flush=True,
+        )
         if seed == 0 and run.epochs >= 30 and time.time() < args.deadline:
             measure_checkpoints(folder, target / "epochs.json", mnist=mnist, n=run.n)
     return 4 if failed else 0

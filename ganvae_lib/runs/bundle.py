@@ -66,7 +66,9 @@ def _wheels(folder: Path, python: str) -> None:
                *(f"--platform={platform}" for platform in PLATFORMS), *versions]  # fmt: skip
     told = subprocess.run(command, capture_output=True, text=True)
     if told.returncode:
-        raise RunError(f"the packages could not be fetched ({told.stderr.strip().splitlines()[-1]}): is there an index?")
+        raise RunError(
+            f"the packages could not be fetched ({told.stderr.strip().splitlines()[-1]}): is there an index?"
+        )
 
 
 def _installed(name: str) -> bool:
@@ -105,7 +107,9 @@ def take_home(archives, results) -> list[Path]:
                         if member.isdir() and NAME.fullmatch(member.name):
                             continue
                         if not (member.isfile() and NAME.fullmatch(name) and ".." not in name and part in PARTS):
-                            raise RunError(f"{archive} holds {member.name!r}, which is no part of a run: nothing was taken")
+                            raise RunError(
+                                f"{archive} holds {member.name!r}, which is no part of a run: nothing was taken"
+                            )
                         file.extract(member, folder, filter="data")
             except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
                 mend = mend_of(error, "fetch it again")

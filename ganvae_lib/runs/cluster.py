@@ -32,7 +32,9 @@ def reproduce_on(*, workers: int | None = None, cluster: str | None = None, limi
       cluster: instead, the address of a Dask scheduler. Its workers have the library, run one task at a time
         (--nthreads 1), and see `runs` and `results` under the same paths; the cores of a machine are shared equally.
       limit: training images; default all, a rehearsal takes few.
-      runs, results, **wanted: as in `reproduce`.
+      runs: where runs are trained, as in `reproduce`.
+      results: where they are published.
+      **wanted: `only`, `seeds`, `epochs` and `precision` of `reproduce`.
 
     Raises:
       DataError: the full MNIST is not at hand.
@@ -133,7 +135,8 @@ def _client(distributed, workers, address):
         client = distributed.Client(address, timeout=ANSWER_WITHIN)
     except (OSError, ValueError, TimeoutError) as error:
         raise RunError(
-            f"no Dask scheduler answers at {address} ({first_line(error)}): start one with 'dask scheduler', or use --workers"
+            f"no Dask scheduler answers at {address} ({first_line(error)}): start one with "
+            "'dask scheduler', or use --workers"
         ) from error
     with client:
         with suppress(TimeoutError):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.baselines import BASELINES
 from ..data import MNIST, load_mnist, to_uint8, to_unit_range
 from ..errors import RunError
 from ..files import locked, sweep, write_text
@@ -18,6 +17,7 @@ from ..metrics import (
     feature_network,
     load_images,
 )
+from ..models.baselines import BASELINES
 from ..paper import DECISIONS
 from .record import Record
 from .results import read_npz, save_npz
@@ -153,6 +153,7 @@ def _baseline_samples(record: Record, mnist: MNIST, n: int, seed: int) -> np.nda
 
 
 def is_small(model) -> bool:
+    """Whether a model's decoder or generator is small enough to be inverted, and kept at each figure's epoch."""
     network = model.page_network()
     return network is not None and network.count_params() <= DECODER_LIMIT
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.baselines import BASELINES
 from ..data import MNIST, load_mnist, to_uint8
 from ..errors import RunError
 from ..files import beside, locked, write_text
+from ..models.baselines import BASELINES
 from ..paper import DECISIONS, TRAINING
 from .evaluation import check_data, evaluate_target, is_small, store_samples, stored_samples
 from .record import DataSource, Record, checksum, environment
@@ -223,5 +223,3 @@ def _small_decoders(run: Path, record: Record, mnist: MNIST) -> dict[str, np.nda
         if codes is not None:
             arrays[f"map_{epoch:03d}"] = codes.astype("float16")
     return arrays
-
-

@@ -1,6 +1,5 @@
 """What a run was and what was measured: one JSON a run. Reading validates: an unknown or missing field is an error."""
 
-import hashlib
 import json
 import os
 import platform

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..models.baselines import BASELINES
 from ..data import MNIST, load_mnist
 from ..errors import DataError, RunError
 from ..paper import TRAINING
-from .publishing import publish, publish_baseline
 from .plan import RUNS, Run
+from .publishing import publish, publish_baseline
 from .record import Record
 from .run import train
 
@@ -48,9 +47,13 @@ def tasks(*, only=None, seeds=None, epochs=None, precision=None, runs="runs", re
     """What `reproduce` of the same arguments is to do, in its order; what is done already too."""
     return [
         Task(
-            run, seed, (epochs or run.epochs) if run.kind != "baseline" else 0, precision or run.precision,
-            Path(runs) / f"{run.folder}-seed{seed}", Path(results) / f"{run.folder}-seed{seed}",
-        )  # fmt: skip
+            run,
+            seed,
+            (epochs or run.epochs) if run.kind != "baseline" else 0,
+            precision or run.precision,
+            Path(runs) / f"{run.folder}-seed{seed}",
+            Path(results) / f"{run.folder}-seed{seed}",
+        )
         for run in choose(only).values()
         for seed in range(seeds or run.seeds)
     ]

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..data import MNIST, to_uint8, to_unit_range
 from ..errors import RunError, TrainingError
-from ..paper import DECISIONS, TRAINING
 from ..files import first_line, locked, sweep, whole, write_text
+from ..paper import DECISIONS, TRAINING
 from .record import DataSource, Record, environment
 
 
@@ -29,9 +29,9 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
       precision: 'float32' or 'mixed_bfloat16'.
       resume: go on with what `out` holds.
       progress: show epoch, losses and time left.
-      distribute: deal each batch out to all devices (`training.data_parallel`), of several processes too where these are
-        named (`training.join`): the first alone writes. The losses are those of one device to float32 rounding; bit for
-        bit they are repeated on the same number of devices.
+      distribute: deal each batch out to all devices (`training.data_parallel`), of several processes too where these
+        are named (`training.join`): the first alone writes. The losses are those of one device to float32 rounding; bit
+        for bit they are repeated on the same number of devices.
       scanned: on JAX, an epoch in one dispatch (`training.fit_scanned`): what fills a GPU.
       deadline: a `time.time()` before which the training ends, whole, perhaps before its last epoch.
       checkpoint_seconds: at most one rolling checkpoint in that time; 0: one an epoch.
@@ -157,8 +157,8 @@ def load_run(folder, epoch: int | None = None):
     Raises:
       RunError: the folder holds no run, or the weights are missing, damaged or another model's.
     """
-    from ..training import assign_arrays, load_arrays, newest_checkpoint
     from ..models.variations import build
+    from ..training import assign_arrays, load_arrays, newest_checkpoint
 
     folder = Path(folder)
     record = Record.read(folder)
@@ -181,7 +181,9 @@ def load_run(folder, epoch: int | None = None):
     try:
         model = build(record.model, record.configuration, record.seed)
     except (TypeError, ValueError) as error:
-        raise RunError(f"{folder} has a record of no model that can be built ({first_line(error)}): restore it") from error
+        raise RunError(
+            f"{folder} has a record of no model that can be built ({first_line(error)}): restore it"
+        ) from error
     assign_arrays(model, arrays, path, weights_only=True)
     return model, record
 
@@ -230,9 +232,8 @@ def grid(x: np.ndarray):
 
 def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list]:
     """Load the newest checkpoint of the same run into `model`. → it, the history so far, what was measured there."""
-    from ..training import assign_arrays, load_arrays, newest_checkpoint
-
     from ..models.variations import completed
+    from ..training import assign_arrays, load_arrays, newest_checkpoint
 
     before = Record.read(out)
     if before.model == record.model:  # a record of an older version lacks what could not be asked then
@@ -271,8 +272,8 @@ def check_run(path: Path, told, record: Record) -> None:
 def _progressed(record: Record, history: list, measured=()) -> Record:
     """The record after the epochs of `history`. `measured`: on the weights of then; each epoch makes others."""
     seconds = median(row["seconds"] for row in history) if history else None
-    return record.model_copy(update={"epochs_done": len(history), "seconds_per_epoch": seconds,
-                                     "epochs": max(record.epochs, len(history)), "metrics": list(measured)})  # fmt: skip
+    done = {"epochs_done": len(history), "epochs": max(record.epochs, len(history)), "seconds_per_epoch": seconds}
+    return record.model_copy(update=done | {"metrics": list(measured)})
 
 
 def _short(value) -> str:

@@ -170,7 +170,8 @@ def over_seeds(measured: list[tuple[int, MetricResult]]) -> str:
         return next(iter(cells.values()), ABSENT)
     same_n = len({kind[0] for kind in cells}) < len(cells)
     return "; ".join(
-        f"{cell} (N = {kind[0]:,}{f' against {kind[1]} of {kind[2]}' if same_n else ''})" for kind, cell in cells.items()
+        f"{cell} (N = {kind[0]:,}{f' against {kind[1]} of {kind[2]}' if same_n else ''})"
+        for kind, cell in cells.items()
     )
 
 
