@@ -19,7 +19,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants controls fuzz
+.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants controls fuzz kills
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ controls: $(INSTALLED)  ## the chapters on untrained models and shuffled data: w
 
 fuzz: $(INSTALLED)  ## 100,000 odd inputs to metrics, losses and files (other ones: SEED=1)
 	PYTHONPATH=. nice $(BIN)/python tests/fuzz.py --seed $(SEED)
+
+kills: $(INSTALLED)  ## kill commands at random moments, start several at once, press Ctrl-C, and count the ends (half an hour)
+	PYTHONPATH=. nice $(BIN)/python tests/kills.py --seed $(SEED)
 
 fork:  ## set the repository's address everywhere: make fork URL=https://github.com/OWNER/NAME
 	@$(PYTHON) book/fork.py "$(URL)"
