@@ -19,7 +19,7 @@ export JUPYTER_PLATFORM_DIRS = 1
 unexport MPLBACKEND PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants controls fuzz package audit
+.PHONY: help install book html serve notebooks notebooks-plain handout answers questions pdf format test test-more test-colab lint fork reproduce bundle bench mutants controls fuzz package audit kills
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ audit: .venv-tools/.installed  ## known vulnerabilities of what the lock names (
 	$(PYTHON) -m venv --clear .venv-tools
 	.venv-tools/bin/python -m pip install -q "build>=1.2" "twine>=6" "pip-audit>=2.7"
 	@touch $@
+
+kills: $(INSTALLED)  ## kill commands at random moments, start several at once, press Ctrl-C, and count the ends (half an hour)
+	PYTHONPATH=. nice $(BIN)/python tests/kills.py --seed $(SEED)
 
 fork:  ## set the repository's address everywhere: make fork URL=https://github.com/OWNER/NAME
 	@$(PYTHON) book/fork.py "$(URL)"

@@ -1,173 +1,190 @@
-"""Killed before any operation on files, `train` and `publish` end, called again, as if they had not been.
+"""Whatever happens to a command at any operation on files, it ends, given again, as if nothing had happened to it.
 
-A run is undisturbed here; before each operation its folder is copied, as a kill there would leave it. From each copy
-whose files differ from those before, the same command is given again; of copies that differ in what is half-written
-alone, from the one that holds most of that.
+A kill: a command is undisturbed here; before each operation its folder is copied, as a kill there would leave it. From
+each copy whose files differ from those before, the same command is given again; of copies that differ in what is
+half-written alone, from the one that holds most of that. A full disk: from each write on, every one fails half done.
+A rival: before each operation the same command is given once more.
 """
 
-import hashlib
-import os
 import shutil
-from contextlib import contextmanager
+from collections import Counter
 
 import numpy as np
 import pytest
-from test_files import OPERATIONS
+from faults import before_each_operation, check_readable, contents, copied_before_each_operation, full_disk, whole_files
+from small_commands import COMMANDS, WITHOUT_A_LOCK, Model, evaluate, publish, small, train
 
-from ganvae_lib import load_mnist, runs
-from ganvae_lib.data import MNIST
-from ganvae_lib.errors import CourseError
-from ganvae_lib.metrics import MetricResult, feature_network
-from ganvae_lib.models.vae import VAE
-from ganvae_lib.models.variations import VARIATIONS
-from ganvae_lib.runs import evaluation, publishing
+from ganvae_lib import runs
+from ganvae_lib.errors import CourseError, DataError
+from ganvae_lib.metrics.classifier import load_classifier
+from ganvae_lib.runs import evaluation
 from ganvae_lib.runs.record import Record
 from ganvae_lib.runs.results import Result, read_npz
-from ganvae_lib.training import StepModel, load_arrays
-
-EPOCHS = 2
-TINY = {"encoder": {"latent_dim": 2, "filters": (1, 1), "hidden": (2,)},
-        "decoder": {"latent_dim": 2, "hidden": (64,), "filters": (1, 1)}}  # fmt: skip
-MNIST_SET = load_mnist()
-FEW = MNIST(*(a[:200] for a in (MNIST_SET.x_train, MNIST_SET.y_train, MNIST_SET.x_test, MNIST_SET.y_test)), "few",
-            "0" * 64)  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """A VAE of 300 weights, its steps not compiled; nothing is measured in earnest."""
-    monkeypatch.setitem(VARIATIONS["vae"], "tiny", TINY)
-    real = StepModel.compile_players
-    monkeypatch.setattr(
-        StepModel, "compile_players", lambda self, players: real(self, players, run_eagerly=True, jit_compile=False)
-    )
-    network = feature_network("pixels")
-
-    def measured(images, *_, reference, **__):
-        return [MetricResult.of("distance", float(images.mean()), len(images), network=network, reference=reference)]
-
-    monkeypatch.setattr(evaluation, "evaluate_samples", measured)
-    monkeypatch.setattr(evaluation, "feature_network", lambda name: network)
-    monkeypatch.setattr(VAE, "measure", lambda self, x, y, **_: [MetricResult.of("images", float(len(x)), len(x))])
-    monkeypatch.setattr(publishing, "load_mnist", lambda: FEW)
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    with small():
+        yield
 
 
-def train(out, seed=0, **options):
-    return runs.train("vae", FEW, out, variation="tiny", epochs=EPOCHS, batch_size=200, seed=seed, progress=False,
-                      resume=(out / "record.json").exists(), **options)  # fmt: skip
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A function of a command's name: → a folder with what is there before it, and what all is there after it."""
+    prepared = {}
+
+    def of(name):
+        if name not in prepared:
+            before = tmp_path_factory.mktemp("before")
+            COMMANDS[name].prepare(before)
+            after = shutil.copytree(before, before.with_name(f"{before.name}-after"))
+            COMMANDS[name].run(after)
+            prepared[name] = before, contents(after)
+        return prepared[name]
+
+    return of
 
 
-def publish(run, folder, n=20, **options):
-    return publishing.publish(run, folder, n=n, invert=False, progress=False, **options)
+@pytest.fixture(params=COMMANDS)
+def name(request):
+    return request.param
 
 
-def contents(folder):
-    """{name: hash} of all files."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+def one_line(error):
+    return str(error) and "\n" not in str(error)
 
 
-def whole_files(files):
-    """Those that are not half-written."""
-    return {name: value for name, value in files.items() if not name.endswith(".part") and name[0] != "."}
-
-
-@contextmanager
-def copied_before_each_operation(monkeypatch, folder, to):
-    """→ the list of the copies of `folder`, without those that are as the one before."""
-    states, seen, busy, count = [], [{"nothing yet": ""}], [], [0]
-
-    def copy(name):
-        count[0] += 1
-        files = contents(folder)
-        if whole_files(files) != whole_files(seen[-1]):
-            states.append(to / f"{len(states)}-before-{count[0]}-{name}")
-        elif len(files) > len(seen[-1]):  # the same with more that is half-written
-            shutil.rmtree(states[-1])
-        else:
-            return
-        seen.append(files)
-        shutil.copytree(folder, states[-1])
-
-    def watched(name):
-        real = getattr(os, name)
-
-        def operation(*args, **options):
-            if not busy:
-                busy.append(1)
-                copy(name)
-                busy.clear()
-            return real(*args, **options)
-
-        return operation
-
-    to.mkdir()
-    with monkeypatch.context() as patch:
-        for name in OPERATIONS:
-            patch.setattr(os, name, watched(name))
-        yield states
-    print(f"{count[0]} operations, {len(states)} states")
-
-
-def same_run(a, b):
-    names = [{n for n in contents(run)} for run in (a, b)]
-    assert names[0] == names[1]
-    for name in names[0]:
-        if name.endswith(".h5"):
-            (one, meta), (other, meta_2) = (load_arrays(run / name) for run in (a, b))
-            assert one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one), name
-            assert meta["epoch"] == meta_2["epoch"] and meta["run"] == meta_2["run"]
-    first, second = (Result(run) for run in (a, b))
-    assert {c: v for c, v in first.history.items() if c != "seconds"} == {
-        c: v for c, v in second.history.items() if c != "seconds"
-    }
-    own = {"seconds_per_epoch": None, "files": {}}
-    assert first.record.model_copy(update=own) == second.record.model_copy(update=own)
-    assert first.record.files.keys() == second.record.files.keys()
-
-
-# Some twenty runs of two epochs.
-def test_a_training_killed_before_any_operation_ends_as_if_it_had_not_been(monkeypatch, tmp_path):
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    with copied_before_each_operation(monkeypatch, whole, tmp_path / "states") as states:
-        train(whole / "run")
-    assert len(states) >= 10
+def test_killed_before_any_operation_it_ends_as_if_it_had_not_been(name, place, tmp_path):
+    (before, after), command = place(name), COMMANDS[name]
+    here, locks = shutil.copytree(before, tmp_path / "here"), name not in WITHOUT_A_LOCK
+    with copied_before_each_operation(here, tmp_path / "states") as states:
+        command.run(here)
+    assert contents(here) == after and len(states) >= 2
     for state in states:
-        run = state / "run"
-        if run.is_dir() and (run / "record.json").exists():
-            try:  # what can be looked at is of one epoch, weights and record
-                _, record = runs.load_run(run)
+        check_readable(state)
+        if (state / "run" / "record.json").exists():  # weights and record are of one epoch
+            try:
+                _, record = runs.load_run(state / "run")
                 assert record.epochs_done in (1, 2)
             except CourseError as error:
-                assert "\n" not in str(error)
-        train(run)
-        same_run(whole / "run", run)
-        assert {path.name for path in state.iterdir()} == {"run"}
+                assert one_line(error) and name == "train"
+        if name == "classifier":  # the older pair, the newer one, or an answer
+            try:
+                assert load_classifier(state / "classifier" / "mnist_classifier.npz")[1]["seed"] in (0, 1)
+            except DataError as error:
+                assert one_line(error) and "is not what its card says" in str(error)
+        command.run(state)
+        now = contents(state)
+        # `reproduce` leaves alone what is finished, a lock's file that nobody holds beside it
+        assert (now if locks and name != "reproduce" else whole_files(now)) == after
 
 
-def test_a_publication_killed_before_any_operation_is_the_old_one_or_the_new_one(monkeypatch, tmp_path):
-    for seed in (0, 1):
-        train(tmp_path / f"run{seed}", seed=seed)
-    whole = tmp_path / "whole"
-    old = publish(tmp_path / "run0", whole / "p")
-    (whole / "p" / "note.txt").write_text("mine")
-    with copied_before_each_operation(monkeypatch, whole, tmp_path / "states") as states:
-        new = publish(tmp_path / "run1", whole / "p")
-    assert (old.seed, new.seed) == (0, 1) and len(states) >= 3  # the old, none, the new
-    seen = set()
+def test_on_a_full_disk_it_says_so_and_given_again_ends_as_if_it_had_not_been(name, place, tmp_path):
+    (before, after), command = place(name), COMMANDS[name]
+    had, ends = contents(before), Counter()
+    here = shutil.copytree(before, tmp_path / "here")
+    with full_disk(10**9) as asked:
+        command.run(here)
+    assert contents(tmp_path / "here") == after and len(asked) >= 3
+    for k in range(0, len(asked), 5 if name == "reproduce" else 1):  # it trains and publishes, tried one by one
+        here = shutil.copytree(before, tmp_path / str(k))
+        with full_disk(k) as tried:
+            try:
+                command.run(here)
+                ends["whole"] += 1
+            except (CourseError, OSError) as error:
+                ends["refused"] += 1
+                assert one_line(error), error
+                assert isinstance(error, OSError) or "make room" in str(error) or "Try again" in str(error), error
+        assert len(tried) > k
+        check_readable(here)
+        now = contents(here)
+        assert all(now[file] in (had[file], after[file]) for file in had)
+        assert set(now) == set(whole_files(now))
+        command.run(here)
+        assert contents(here) == after
+        shutil.rmtree(here)
+    print(f"{len(asked)} writes, {dict(ends)}")
+    assert ends["whole"] <= 3  # without its name in the lock's file a command goes on
+
+
+def test_with_a_rival_at_any_operation_one_of_them_does_it(name, place, tmp_path):
+    (before, after), command = place(name), COMMANDS[name]
+    here, ends = shutil.copytree(before, tmp_path / "here"), Counter()
+
+    def rival(*_):
+        try:
+            command.run(here)
+            ends["done"] += 1
+        except CourseError as error:
+            assert one_line(error)
+            ends["refused"] += 1
+
+    with before_each_operation(rival):
+        try:
+            command.run(here)
+        except CourseError as error:
+            assert one_line(error)
+            ends["itself refused"] += 1
+    print(dict(ends))
+    assert contents(here) == after
+    assert (ends["refused"] > 0) == (name not in WITHOUT_A_LOCK)
+
+
+def test_three_writers_at_any_operation_keep_out_of_one_another_s_way(tmp_path):
+    """Train, evaluate and publish on one run: what is there in the end is of one epoch and measured on it."""
+    ends = Counter()
+    tasks = {
+        "train": lambda here: train(here / "run"),
+        "evaluate": lambda here: evaluate(here / "run", n=20),
+        "publish": lambda here: publish(here / "run", here / "p"),
+    }
+    for first in tasks:
+        here = tmp_path / first
+        train(here / "run", epochs=1)
+
+        def others(*_, first=first, here=here):
+            for other in [task for task in tasks if task != first]:
+                try:
+                    tasks[other](here)
+                    ends["done"] += 1
+                except CourseError as error:
+                    assert one_line(error)
+                    ends["refused"] += 1
+
+        with before_each_operation(others):
+            try:
+                tasks[first](here)
+            except CourseError as error:
+                assert one_line(error)
+                ends["itself refused"] += 1
+        check_readable(here)
+        for folder in (here / "run", here / "p"):
+            model, record = runs.load_run(folder)
+            for metric in record.metrics:
+                assert metric.name == "images" or metric.value == pytest.approx(runs.sample(model, 20).mean(), abs=1e-6)
+    print(dict(ends))
+    assert ends["refused"] > 50 and ends["done"] > 5
+
+
+def test_a_publication_killed_before_any_operation_is_the_old_one_or_the_new_one(place, tmp_path):
+    before, _ = place("publish")
+    here, seen = shutil.copytree(before, tmp_path / "here"), set()
+    old = Record.read(here / "p")
+    with copied_before_each_operation(here, tmp_path / "states") as states:
+        new = publish(here / "run", here / "p")
+    assert (old.seed, new.seed) == (1, 0) and len(states) >= 3  # the old, none, the new
     for state in states:
         folder = state / "p" if (state / "p").exists() else state / ".p.old"
         model, record = runs.load_run(folder)  # its weights are the record's, or this raises
         seen.add(record.seed)
-        assert record == (old, new)[record.seed]
+        assert record == (new, old)[record.seed]
         assert np.array_equal(read_npz(folder / "samples.npz")["x"], evaluation.to_uint8(runs.sample(model, 20)))
-        assert publish(tmp_path / "run1", state / "p") == new
-        assert contents(state) == contents(whole)
     assert seen == {0, 1}
 
 
 def test_publishing_again_keeps_what_it_does_not_replace(monkeypatch, tmp_path):
+    monkeypatch.setattr(Model, "coded", True)
     run, folder = tmp_path / "run", tmp_path / "p"
     train(run)
     publish(run, folder, n=30)
@@ -177,6 +194,11 @@ def test_publishing_again_keeps_what_it_does_not_replace(monkeypatch, tmp_path):
     assert sorted(m.n for m in record.metrics if m.feature_network) == [20, 30]  # each once
     assert len(read_npz(folder / "samples.npz")["x"]) == 30
     assert {"samples_002", "codes_002", "decoder_001"} <= set(read_npz(folder / "snapshots.npz"))
+    kept = (folder / "snapshots.npz").read_bytes()
+    np.savez(folder / "snapshots.npz", samples_002=np.zeros((64, 28, 28), "uint8"))
+    with pytest.raises(CourseError, match=r"snapshots\.npz is not the file its record was written with"):
+        Result(folder).snapshots  # noqa: B018
+    (folder / "snapshots.npz").write_bytes(kept)
     shutil.rmtree(run / "checkpoints")  # they take much room
     (tmp_path / "p" / "notes").write_text("mine")
     record = publish(run, folder, n=40, seed=1, keep=("samples", "snapshots", "codes"))
