@@ -85,7 +85,7 @@ def test_on_a_full_disk_it_says_so_and_given_again_ends_as_if_it_had_not_been(na
     here = shutil.copytree(before, tmp_path / "here")
     with full_disk(10**9) as asked:
         command.run(here)
-    assert contents(tmp_path / "here") == after and len(asked) >= 3
+    assert contents(tmp_path / "here") == after and len(asked) >= 2
     for k in range(0, len(asked), 5 if name == "reproduce" else 1):  # it trains and publishes, tried one by one
         here = shutil.copytree(before, tmp_path / str(k))
         with full_disk(k) as tried:
@@ -128,7 +128,7 @@ def test_with_a_rival_at_any_operation_one_of_them_does_it(name, place, tmp_path
             ends["itself refused"] += 1
     print(dict(ends))
     assert contents(here) == after
-    assert (ends["refused"] > 0) == (name not in WITHOUT_A_LOCK)
+    assert (ends["refused"] + ends["itself refused"] > 0) == (name not in WITHOUT_A_LOCK)
 
 
 def test_three_writers_at_any_operation_keep_out_of_one_another_s_way(tmp_path):
