@@ -42,7 +42,15 @@
 
   const unset = () => [...document.querySelectorAll(".math")].filter((one) => !one.querySelector("mjx-container"));
 
-  globalThis.courseMaths = { all: () => set(unset()), near: () => set([]) };
+  /** All that is left, at one stretch. */
+  async function all() {
+    await set([]);
+    const rest = unset();
+    rest.forEach((formula) => near.unobserve(formula));
+    if (rest.length) await MathJax.startup.promise.then(() => MathJax.typesetPromise(rest));
+  }
+
+  globalThis.courseMaths = { all, near: () => set([]) };
   unset().forEach((formula) => near.observe(formula));
   addEventListener("beforeprint", () => {
     const rest = unset();
