@@ -4,7 +4,7 @@
   "use strict";
 
   const MARGIN = 800; // pixels around the view
-  const SLICE = 25; // milliseconds at a stretch
+  const SLICE = 8; // milliseconds at a stretch
 
   const waiting = new Set();
   let running = null;
