@@ -35,10 +35,10 @@ SOMEWHERE_ELSE = 1 << 30  # Windows forbids to read the bytes that are locked: o
 def together(*paths, mend="make room or choose another folder"):
     """A path beside each of `paths` to write to. They take their places when the block ends well, and go when not.
 
-    All are written out before the first takes its place.
+    All are written out before the first takes its place. Killed between two of these moves, the first is new already.
 
     Raises:
-      RunError: a file could not be written. What stood at `paths` before is untouched.
+      RunError: a file could not be written: what stood at `paths` before is untouched; or not moved to its place.
     """
     paths = [Path(path) for path in paths]
     # Two writers do not share one: not two processes, not two machines on one disk, not two threads.

@@ -19,7 +19,8 @@ LEGAL = {
     "epsilon": lambda value: isinstance(value, float),
     "image_data_format": lambda value: value in ("channels_last", "channels_first"),
 }
-# Read by JAX: with any other value the same seed gives other noise, or numbers are of another width.
+# Settings of JAX that the course is made with. With another of the first two a seed gives other noise; the others may
+# change the width of a number, or end in an error of JAX.
 JAX = {
     "JAX_THREEFRY_PARTITIONABLE": ("1", "true"),
     "JAX_DEFAULT_PRNG_IMPL": ("threefry2x32",),
@@ -55,7 +56,7 @@ def check_settings() -> None:
 
     Raises:
       CourseError: a backend the course does not run on, a damaged keras.json, a limit on epochs or steps, a setting of
-        JAX that changes its random numbers.
+        JAX that is not its own.
     """
     for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
         if name in os.environ:
@@ -81,7 +82,7 @@ def check_settings() -> None:
     check_backend(backend, "KERAS_BACKEND" if named else str(path))
     for name, legal in JAX.items():
         if backend == "jax" and os.environ.get(name, legal[0]).lower() not in legal:
-            raise CourseError(f"{name} is set, which would make another training of the same seed: unset it")
+            raise CourseError(f"{name} is set, and the course is made with JAX as it comes: unset it")
 
 
 def check_backend(backend: str, where: str) -> None:

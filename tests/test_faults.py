@@ -8,6 +8,7 @@ A rival: before each operation the same command is given once more.
 
 import shutil
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -52,6 +53,16 @@ def name(request):
 
 def one_line(error):
     return str(error) and "\n" not in str(error)
+
+
+def attempt(command, ends, refused="refused"):
+    """Give a command; count whether it was done or refused in one line."""
+    try:
+        command()
+        ends["done"] += 1
+    except CourseError as error:
+        assert one_line(error)
+        ends[refused] += 1
 
 
 def test_killed_before_any_operation_it_ends_as_if_it_had_not_been(name, place, tmp_path):
@@ -112,20 +123,11 @@ def test_with_a_rival_at_any_operation_one_of_them_does_it(name, place, tmp_path
     (before, after), command = place(name), COMMANDS[name]
     here, ends = shutil.copytree(before, tmp_path / "here"), Counter()
 
-    def rival(*_):
-        try:
-            command.run(here)
-            ends["done"] += 1
-        except CourseError as error:
-            assert one_line(error)
-            ends["refused"] += 1
+    def again():
+        command.run(here)
 
-    with before_each_operation(rival):
-        try:
-            command.run(here)
-        except CourseError as error:
-            assert one_line(error)
-            ends["itself refused"] += 1
+    with before_each_operation(lambda *_: attempt(again, ends)):
+        attempt(again, ends, "itself refused")
     print(dict(ends))
     assert contents(here) == after
     assert (ends["refused"] + ends["itself refused"] > 0) == (name not in WITHOUT_A_LOCK)
@@ -145,19 +147,10 @@ def test_three_writers_at_any_operation_keep_out_of_one_another_s_way(tmp_path):
 
         def others(*_, first=first, here=here):
             for other in [task for task in tasks if task != first]:
-                try:
-                    tasks[other](here)
-                    ends["done"] += 1
-                except CourseError as error:
-                    assert one_line(error)
-                    ends["refused"] += 1
+                attempt(partial(tasks[other], here), ends)
 
         with before_each_operation(others):
-            try:
-                tasks[first](here)
-            except CourseError as error:
-                assert one_line(error)
-                ends["itself refused"] += 1
+            attempt(partial(tasks[first], here), ends, "itself refused")
         check_readable(here)
         for folder in (here / "run", here / "p"):
             model, record = runs.load_run(folder)

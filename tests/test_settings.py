@@ -55,7 +55,7 @@ COMMAND = "import sys; sys.argv = 'ganvae train vae --limit 10'.split()\nfrom ga
         (None, {"KERAS_MAX_STEPS_PER_EPOCH": "2"}, "KERAS_MAX_STEPS_PER_EPOCH is set"),
         (None, {"KERAS_NNX_ENABLED": "1"}, "KERAS_NNX_ENABLED is set"),
         (None, {"KERAS_BACKEND": "jax", "JAX_THREEFRY_PARTITIONABLE": "0"}, "JAX_THREEFRY_PARTITIONABLE is set"),
-        ({"backend": "jax"}, {"JAX_DEFAULT_PRNG_IMPL": "rbg"}, "another training of the same seed: unset it"),
+        ({"backend": "jax"}, {"JAX_DEFAULT_PRNG_IMPL": "rbg"}, "the course is made with JAX as it comes: unset it"),
         (None, {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "True"}, "JAX_ENABLE_X64 is set"),
     ],
 )

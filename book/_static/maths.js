@@ -23,7 +23,6 @@
       several = Math.max(1, Math.min(40, Math.round((several * SLICE) / (performance.now() - began))));
       await pause();
     }
-    running = null;
   }
 
   const near = new IntersectionObserver(
@@ -36,7 +35,7 @@
       near.unobserve(formula);
       if (!formula.querySelector("mjx-container")) waiting.add(formula);
     }
-    if (waiting.size) running ??= work();
+    if (waiting.size) running ??= work().finally(() => (running = null)); // a formula that fails stops no other
     return running ?? Promise.resolve();
   }
 
@@ -54,6 +53,6 @@
   unset().forEach((formula) => near.observe(formula));
   addEventListener("beforeprint", () => {
     const rest = unset();
-    if (rest.length) MathJax.typeset(rest);
+    if (rest.length) globalThis.MathJax?.typeset?.(rest); // MathJax may not be there yet
   });
 })();

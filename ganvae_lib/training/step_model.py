@@ -204,7 +204,7 @@ class StepModel(keras.Model):
 
         def train_step(self, data):
             logs = self.tracked_step(data)
-            # Over several machines Keras 3 takes the mean along an axis that a scalar has not (its issue 20585).
+            # Over several machines Keras 3 takes the mean along axis 0, which a scalar has not.
             return {name: ops.reshape(value, (1,)) for name, value in logs.items()} if over_machines() else logs
 
         def _maybe_symbolic_build(self, *args, **kwargs):
