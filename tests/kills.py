@@ -118,11 +118,11 @@ def writers(names, n, place, states):
 
 
 def interrupts(n, place):
-    """Ctrl-C anywhere from the first moment on: one line and exit code 130, or it had ended."""
+    """Ctrl-C anywhere from the first moment on: one line and exit code 130, or nothing, or it had ended."""
     counts, faults, seconds = Counter(), [], None
     for i in range(-1, n):
         out = place / f"interrupted {i}"
-        options = f"--variation=narrow --limit=256 --epochs=2 --out={out}".split()
+        options = ["--variation=narrow", "--limit=256", "--epochs=2", f"--out={out}"]
         command = [sys.executable, "-m", "ganvae_lib", "train", "vae", *options]
         began = time.monotonic()
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True,
@@ -134,8 +134,10 @@ def interrupts(n, place):
         seconds = seconds or time.monotonic() - began
         one_line = process.returncode == 130 and len(words.splitlines()) == 1 and "stopped" in words
         had_ended = process.returncode == 0 and not words
-        counts["Ctrl-C", "one line" if one_line else "had ended" if had_ended else "FAULT"] += 1
-        faults += [] if one_line or had_ended else [f"exit code {process.returncode}: {words[-1500:]}"]
+        unsaid = process.returncode == -signal.SIGINT and not words  # the system ended it before Python listened
+        told = "one line" if one_line else "had ended" if had_ended else "nothing said" if unsaid else "FAULT"
+        counts["Ctrl-C", told] += 1
+        faults += [] if told != "FAULT" else [f"exit code {process.returncode}: {words[-1500:]}"]
     return counts, faults
 
 
