@@ -132,7 +132,8 @@ def interrupts(n, place):
             process.send_signal(signal.SIGINT)
         words = process.communicate()[1]
         seconds = seconds or time.monotonic() - began
-        one_line = process.returncode == 130 and len(words.splitlines()) == 1 and "stopped" in words
+        stopped = process.returncode in (130, -signal.SIGINT)  # to a shell the same: Python may end as the signal does
+        one_line = stopped and len(words.splitlines()) == 1 and "stopped" in words
         had_ended = process.returncode == 0 and not words
         unsaid = process.returncode == -signal.SIGINT and not words  # the system ended it before Python listened
         told = "one line" if one_line else "had ended" if had_ended else "nothing said" if unsaid else "FAULT"
