@@ -1,6 +1,7 @@
 """Every run of the course: what is trained, for how long, with how many seeds, and what is kept of it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from ..models.baselines import BASELINES
 from ..paper import DECISIONS, TRAINING
@@ -8,6 +9,7 @@ from .publishing import KEEP
 
 DESIGN_EPOCHS, DESIGN_SEEDS = 3, 2  # one budget for every design: they are compared with one another
 BEYOND_EPOCHS, BEYOND_SEEDS = 10, 3  # and one for what goes beyond the report
+SHORT_EPOCHS = 3  # and one that two cores have time for: what is compared in chapters 29 and 30, all on one machine
 SILENCE_EPOCHS = 10  # of the report's GAN with one of the report's silences answered otherwise
 
 
@@ -42,13 +44,16 @@ def _design(kind: str, *variations: str, folder="design", **options) -> dict[str
     }
 
 
-def _beyond(kind: str, *variations: str, keep=("snapshots",), epochs=BEYOND_EPOCHS) -> dict[str, Run]:
+def _beyond(kind: str, *variations: str, keep=("snapshots",), epochs=BEYOND_EPOCHS, folder="beyond") -> dict[str, Run]:
     """Runs at the budget of the last part, as 'beyond/kind-variation', measured in the classifier's features."""
-    names = {v: f"beyond/{kind}-{v}" for v in variations}
+    names = {v: f"{folder}/{kind}-{v}" for v in variations}
     return {
         name: Run(kind, v, name, epochs, BEYOND_SEEDS, keep=keep, features=("mnist",), invert=False)
         for v, name in names.items()
     }
+
+
+_short = partial(_beyond, folder="short", epochs=SHORT_EPOCHS)
 
 
 def _silences(prefix: str, *names: str, **options) -> dict[str, Run]:
@@ -106,6 +111,11 @@ def _table() -> dict[str, Run]:
         **_beyond("diffusion", "default", keep=("snapshots", "weights")),
         **_beyond("discogan", "inverse", "rotated", "thick", "inverse-one-way", "inverse-gan"),
         **_silences("compact", *(name for name in SILENCE_NAMES if name != "batch-in-both"), "fresh", **COMPACT),
+        **_short("gan", "small-r1+rate-5", "compact", "compact-fresh", "compact-minibatch", "compact-hinge-spectral",
+                 "compact-wgan-gp-fast", "compact-minimax", "compact-batch-in-g"),
+        **_short("bottleneck-gan", "default", "minimax", "unbounded", "minimax-unbounded"),
+        **_short("gan", "compact-wgan-gp", "compact-wgan-clip", "compact-feature-matching", "compact-smoothing",
+                 "compact-historical"),
         "vae-report": Run("vae", "report", "vae-report", seeds=3, keep_others=("samples",)),
         "vae-mse": Run("vae", "mse", "vae-mse", seeds=3, keep=("samples", "snapshots", "codes")),
         "gan-report": Run("gan", "report", "gan-report", seeds=3, precision="mixed_bfloat16"),
