@@ -227,6 +227,14 @@ def test_a_covariance_with_a_negative_variance():
             frechet_distance(a, b)
 
 
+def test_what_counts_as_rounding_grows_with_both_covariances():
+    """A negative variance of 1e-9 of the largest is rounding at any scale, of one of the two or of both."""
+    for scale in (1e-8, 1.0, 1e8):
+        bad = FeatureStats.from_covariance(9, np.zeros(3), scale * np.diag([1.0, 1.0, -1e-9]))
+        good = FeatureStats.from_covariance(9, np.zeros(3), scale * np.eye(3))
+        assert frechet_distance(good, bad).value == pytest.approx(scale, rel=1e-6)
+
+
 def test_features_as_nested_lists_are_features():
     a, b = np.random.default_rng(0).standard_normal((2, 9, 3))
     assert frechet_distance(a.tolist(), b.tolist()) == frechet_distance(a.tolist(), b) == frechet_distance(a, b)

@@ -77,6 +77,15 @@ def test_parts_come_from_the_seed():
 def test_one_image_and_few_images():
     assert inception_score(np.zeros((1, 10))).value == 1.0
     assert "ten_split_mean" not in inception_score(np.zeros((9, 10))).extra
+    assert inception_score(np.zeros((10, 10))).extra["ten_split_mean"] == 1.0
+
+
+def test_two_parts_have_a_spread():
+    logits = np.random.default_rng(0).normal(size=(40, 10))
+    parts = [inception_score(logits[part]).value for part in np.split(np.random.default_rng(3).permutation(40), 2)]
+    found = inception_score(logits, 2, seed=3)
+    assert (found.value, found.spread) == pytest.approx((np.mean(parts), np.std(parts)), rel=1e-12)
+    assert found.spread_kind == "standard deviation over splits"
 
 
 @pytest.mark.parametrize(

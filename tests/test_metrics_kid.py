@@ -25,6 +25,7 @@ def test_value_by_definition(method, n, m, d):
     result = kernel_distance(a, b, method=method, parts=3)
     assert result.value == pytest.approx(by_definition(a, b), rel=1e-9)
     assert (result.n, result.n_reference, result.name) == (n, m, "kernel distance")
+    assert result.extra["parts"] == [max(1, min(3, n // 2)), max(1, min(3, m // 2))]  # of two images or more each
 
 
 def test_moments_equal_pairs():

@@ -104,6 +104,7 @@ def test_bound_reaches_log_p_of_a_linear_gaussian_model():
     result = importance_weighted_bound(log_w, reference="linear-Gaussian")
     assert result.value == pytest.approx(exact.mean(), abs=0.01)
     assert result.spread == pytest.approx(exact.std(ddof=1) / 20, rel=0.02)
+    assert result.extra["elbo"] == pytest.approx(log_w.mean(), rel=1e-12)
     assert result.extra["k"] == 500 and 1 < result.extra["mean_effective_samples"] < 500
     one = importance_weighted_bound(log_w[:, :1])
     assert one.value == pytest.approx(log_w[:, 0].mean(), rel=1e-12)  # the ELBO's estimate

@@ -24,6 +24,17 @@ def test_mean_and_covariance_value():
     np.testing.assert_allclose(stats.mean, x.mean(axis=0), rtol=1e-14)
     np.testing.assert_allclose(stats.covariance, np.cov(x.T), rtol=0, atol=1e-14 * np.cov(x.T).max())
     assert stats.factor.shape == (6, 6)
+    assert stats.total_variance == pytest.approx(np.trace(np.cov(x.T)), rel=1e-13)
+
+
+def test_third_moments_of_more_rows_than_one_block():
+    x = features(5_000, 4)
+    third, upper = np.einsum("ni,nj,nk->ijk", x, x, x), np.add.outer(np.arange(4), np.zeros((4, 4)))
+    stats = FeatureStats.from_features(x, third_moments=True)
+    asked = (upper <= np.arange(4)[:, None]) & (upper <= np.arange(4))
+    np.testing.assert_allclose(stats.third, np.where(asked, third, 0), rtol=1e-11, atol=1e-9)
+    norms = np.sum(x**2, axis=1)
+    np.testing.assert_allclose(stats.norms, [norms.sum(), (norms**2).sum(), (norms**3).sum()], rtol=1e-13)
 
 
 @pytest.mark.parametrize("n", [7, 40, 3000])  # fewer than d, between d and a factorisation, several of those
@@ -147,6 +158,13 @@ def test_from_covariance_value():
     same(FeatureStats.from_features(features(seed=2)).merge(given), both)
     x[:, 2] = x[:, 0]  # singular
     same(FeatureStats.from_covariance(500, x.mean(0), np.cov(x.T)), FeatureStats.from_features(x))
+
+
+def test_a_variance_below_the_rounding_of_the_largest_is_taken_as_none():
+    covariance = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1e-17]])
+    factor = FeatureStats.from_covariance(10, np.zeros(3), covariance).factor / 3
+    assert factor.shape == (1, 3)
+    np.testing.assert_allclose(factor.T @ factor, [[1, 1, 0], [1, 1, 0], [0, 0, 0]], atol=1e-14)
 
 
 @pytest.mark.parametrize(
