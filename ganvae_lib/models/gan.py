@@ -25,7 +25,7 @@ class GAN(StepModel):
     Args:
       generator, discriminator: networks (`networks.generator()`, …); the latent size is the generator's input.
       loss: 'non-saturating', 'minimax', 'wasserstein' or 'hinge' (`losses.GAN_LOSSES`).
-      d_steps: k of Algorithm 1, discriminator steps before each generator step. `fit`'s batch holds k minibatches.
+      d_steps: k_D of Algorithm 1, discriminator steps before each generator step; `fit`'s batch holds k_D minibatches.
       real_label: the discriminator's target for real images (below 1: one-sided label smoothing).
       penalty: on D's gradient in its input: 'r1' on real images, 'gradient_penalty' between real and fake ones.
       penalty_weight: γ of R1 (½ γ E‖∇D‖²), or λ of the gradient penalty (λ E(‖∇D‖ − 1)²).
@@ -95,7 +95,7 @@ class GAN(StepModel):
         return self.noise(n, self.latent_dim)
 
     def step(self, x):
-        """Algorithm 1, one round on real images x (k·B, 28, 28, 1): k discriminator steps, one generator step.
+        """Algorithm 1, one round on real images x (k_D·B, 28, 28, 1): k_D discriminator steps, one generator step.
 
         With `share_fakes` the last discriminator step and the generator step see the same fake batch, whose forward
         pass is run once. Then D's step depends on the z that G's gradient averages over: a step of plain gradient
