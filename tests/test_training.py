@@ -12,6 +12,8 @@ from ganvae_lib.errors import RunError, TrainingError
 
 X = np.zeros((10, 28, 28, 1), "float32")
 
+of_tensorflow = pytest.mark.skipif(training.BACKEND != "tensorflow", reason="the dataset is TensorFlow's")
+
 
 def small_vae(seed=0):
     keras.utils.set_random_seed(seed)
@@ -126,7 +128,7 @@ def test_the_fast_path_computes_what_the_plain_one_does(monkeypatch):
     np.testing.assert_allclose(list(seen.values()), list(every.values()), rtol=1e-5)
 
 
-@pytest.mark.skipif(training.BACKEND != "tensorflow", reason="the dataset is TensorFlow's")
+@of_tensorflow
 def test_tensorflow_reads_the_same_batches_and_does_not_tune_the_reading():
     """Where it did, steps ran on one thread in half of the epochs."""
     batches = training.Batches(np.random.default_rng(0).uniform(size=(11, 2, 2, 1)).astype("float32"), 3, seed=5)
@@ -137,6 +139,34 @@ def test_tensorflow_reads_the_same_batches_and_does_not_tune_the_reading():
         read = [x.numpy() for (x,) in dataset]
         assert len(dataset) == len(read) == 3
         np.testing.assert_array_equal(read, [batches[i][0] for i in range(3)])
+
+
+@of_tensorflow
+def test_a_process_of_several_deals_its_rows_out_to_its_devices(monkeypatch):
+    """Two processes of two devices each: four replicas share a batch of eight, two of them here."""
+    import tensorflow as tf
+
+    class Four:
+        num_replicas_in_sync = 4
+
+        @staticmethod
+        def distribute_datasets_from_function(function):
+            return function(None)
+
+    monkeypatch.setattr(tf.distribute, "get_strategy", Four)
+    batches = training.Batches(np.arange(16.0), 8, share=(1, 2))
+    seen = [part.numpy() for (part,) in batches.as_dataset()]
+    rows = [batches.order[i : i + 2] for first in (4, 12) for i in (first, first + 2)]
+    np.testing.assert_array_equal(seen, rows)
+
+
+@pytest.mark.parametrize("n", [1, 499, 500, 1001])
+def test_batch_by_batch_every_row_comes_back_once(n):
+    x = np.arange(2.0 * n).reshape(n, 2)
+    np.testing.assert_array_equal(training.batched(lambda a: 3 * a, x), 3 * x)
+    total, product = training.batched(lambda a, b: (a + b, a * b), x, x, batch_size=7)
+    np.testing.assert_array_equal(total, 2 * x)
+    np.testing.assert_array_equal(product, x**2)
 
 
 def test_the_remainder_of_an_epoch_is_left_out():
