@@ -69,6 +69,7 @@ NAMED = (
 )  # fmt: skip
 EXPLAINED = (  # module, what the changed line holds, why no test can notice
     ("models/likelihood", ".reshape(len(x), 1, -2)", "to NumPy every negative size is the unknown one"),
+    ("models/likelihood", "mu[images, None] - np.exp(log_var", "noise of the other sign is as likely"),
     ("metrics/prdc", ".reshape(n, -2)", "to NumPy every negative size is the unknown one"),
     ("metrics/reconstruction", ".reshape(-2, pixels)", "to NumPy every negative size is the unknown one"),
     ("metrics/prdc", "rim = 65 *", "a margin above rounding, and one as good"),
