@@ -255,5 +255,7 @@ if __name__ == "__main__":
         sys.exit()
     killed, survived, explained = run(arguments.only)
     tried = len(killed) + len(survived) + len(explained)
+    if not tried:
+        sys.exit(f"no line of --list holds {arguments.only!r}")
     print(f"{tried} mutants: {len(killed)} killed, {len(survived)} survived, {len(explained)} explained")
     sys.exit(len(killed) < 0.95 * (tried - len(explained)))

@@ -9,7 +9,7 @@ from .publishing import KEEP
 
 DESIGN_EPOCHS, DESIGN_SEEDS = 3, 2  # one budget for every design: they are compared with one another
 BEYOND_EPOCHS, BEYOND_SEEDS = 10, 3  # and one for what goes beyond the report
-SHORT_EPOCHS = 3  # and one that two cores have time for: what is compared in chapters 29 and 30, all on one machine
+SHORT_EPOCHS = 3  # and one that two cores have time for: chapters 7, 21, 29, 30
 SILENCE_EPOCHS = 10  # of the report's GAN with one of the report's silences answered otherwise
 
 
@@ -45,7 +45,7 @@ def _design(kind: str, *variations: str, folder="design", **options) -> dict[str
 
 
 def _beyond(kind: str, *variations: str, keep=("snapshots",), epochs=BEYOND_EPOCHS, folder="beyond") -> dict[str, Run]:
-    """Runs at the budget of the last part, as 'beyond/kind-variation', measured in the classifier's features."""
+    """Runs at the budget of the last part, as 'folder/kind-variation', measured in the classifier's features."""
     names = {v: f"{folder}/{kind}-{v}" for v in variations}
     return {
         name: Run(kind, v, name, epochs, BEYOND_SEEDS, keep=keep, features=("mnist",), invert=False)
