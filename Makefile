@@ -102,7 +102,7 @@ mutants: $(INSTALLED)  ## change the library in small ways, one at a time, and s
 controls: $(INSTALLED)  ## the chapters on untrained models and shuffled data: which assertions notice (hours)
 	nice $(BIN)/python tests/controls.py
 
-fuzz: $(INSTALLED)  ## 100,000 odd inputs to metrics, losses and files (other ones: SEED=1)
+fuzz: $(INSTALLED)  ## 100,000 odd inputs to metrics, losses, files and commands (other ones: SEED=1)
 	PYTHONPATH=. nice $(BIN)/python tests/fuzz.py --seed $(SEED)
 
 package: .venv-tools/.installed  ## build the wheel and the source archive, check them, try the wheel in a bare environment (downloads it anew)

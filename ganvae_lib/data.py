@@ -5,7 +5,6 @@ Nothing here goes to the network unless asked (`load_mnist(download=True)`, `gan
 
 import hashlib
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import DataError
-from .files import NPZ_FAULTS, first_line, keras_home, locked, sweep, whole
+from .files import NPZ_FAULTS, first_line, keras_home, locked, read_npz, sweep, whole
 from .paper import TRAINING
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -133,13 +132,9 @@ def _read_npz(path: Path, source: str) -> MNIST:
     if not path.is_file():
         raise DataError(f"{path} ({source}) is not there or not a file: {mend}")
     try:
-        if not zipfile.is_zipfile(path):  # asked first: np.load leaves the file open where it fails
-            raise ValueError("it is no .npz archive, or not a whole one")
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file.files]
-            if missing:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            arrays = {key: file[key] for key in KEYS}
+        arrays = read_npz(path, lambda names: [name for name in names if name in KEYS])
+        if missing := [key for key in KEYS if key not in arrays]:
+            raise ValueError(f"it lacks {', '.join(missing)}")
     except NPZ_FAULTS as error:
         reason = first_line(error)
         if "allow_pickle" in reason:

@@ -1,4 +1,4 @@
-"""Odd inputs to the public functions of metrics, losses, latent and toy, and changed bytes in every kind of file read.
+"""Odd inputs to the functions of metrics, losses, latent and toy, odd command lines, changed bytes in files.
 
 Each input gives the right answer, or one line that names a fault (`CourseError`). `make fuzz` tries 100,000; the tests
 try 2,000. Input i of a seed is a function of (seed, i): `python tests/fuzz.py --seed 3 --only 1234` repeats one.
@@ -93,7 +93,7 @@ def kernel(rng, _):
     value = results(metrics.kernel_distance(a, b, method=str(method), parts=int(rng.integers(1, 5)))).value
     a, b, tame = wide(a, b)
     if tame:
-        k = lambda x, y: (x @ y.T / d + 1) ** 3  # noqa: E731
+        k = lambda x, y: (x @ y.T / a.shape[1] + 1) ** 3  # noqa: E731
         n, m = len(a), len(b)
         parts = (k(a, a).sum() - np.trace(k(a, a))) / (n * (n - 1)), (k(b, b).sum() - np.trace(k(b, b))) / (m * (m - 1))
         scale = max(np.abs(k(a, a)).max(), np.abs(k(b, b)).max())
@@ -125,8 +125,9 @@ def neighbours(rng, _):
     queries, base = odd(rng, (size(rng), d)), odd(rng, (size(rng), d))
     _, distance = metrics.nearest_neighbours(queries, base, k=int(rng.integers(0, 4)))
     queries, base, tame = wide(queries, base)
-    if tame and queries.ndim == 2:
-        real = np.sort(np.linalg.norm(queries[:, None] - base[None], axis=2), axis=1)[:, : distance.shape[1]]
+    if tame:
+        rows, other = queries.reshape(len(queries), -1), base.reshape(len(base), -1)
+        real = np.sort(np.linalg.norm(rows[:, None] - other, axis=2), axis=1)[:, : distance.shape[1]]
         ok(np.allclose(distance, real, rtol=1e-4, atol=1e-5 * (1 + np.abs(base).max())), "not the nearest")
 
 
@@ -270,7 +271,7 @@ CASES = (
     frechet, kernel, inception, prdc, memorisation, neighbours, classes, class_codes, correlation, reconstruction,
     bound, checked, gan_losses, vae_losses, walks, planes, traversals, directions, divergences, npz_file,
     fuzz_files.record_file, fuzz_files.history_file, fuzz_files.samples_file, fuzz_files.mnist_file,
-    fuzz_files.weights_file, fuzz_files.picture_file,
+    fuzz_files.weights_file, fuzz_files.picture_file, fuzz_files.command_line,
 )  # fmt: skip
 
 

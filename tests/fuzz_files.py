@@ -1,16 +1,21 @@
-"""The part of `fuzz.py` that changes bytes in files, and writes odd ones."""
+"""The part of `fuzz.py` that changes bytes in files, writes odd ones, and gives commands odd arguments."""
 
 import io
 import json
+import os
+import sys
 import warnings
 import zipfile
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
-from ganvae_lib import metrics
+from ganvae_lib import cli, metrics
 from ganvae_lib.data import _read_npz
+from ganvae_lib.errors import CourseError
 from ganvae_lib.models.variations import configuration
 from ganvae_lib.runs.record import DataSource, Record, environment
 from ganvae_lib.runs.results import Result, read_npz
@@ -151,3 +156,60 @@ def picture_file(rng, files):
         warnings.simplefilter("ignore")
         x = metrics.load_images(files.put("p/0.png", damaged(rng, files.png[rng.integers(2)])).parent)
     ok(x.shape == (1, 28, 28, 1) and np.abs(x).max() <= 1, "no picture came out")
+
+
+# --- command lines ---------------------------------------------------------------------------------------------------
+
+ODD_WORDS = (
+    "", " ", "-", "--", "-1", "0", "1.5", "nan", "1e9", str(2**32), str(10**30), "x" * 5_000, "../x", "a\nb", "ü",
+    "\udcff", "--seed", "--no-such-option", "--help", "%s{}", "~", "/", "/dev/null", "vae", "mnist",
+)  # fmt: skip
+# What would train is asked for what there is none of: no input may take minutes.
+COMMANDS = {
+    "data": (),
+    "train": ("no-such-model",),
+    "evaluate": ("images.npz", "--features", "pixels"),
+    "publish": ("run", "--to", "published"),
+    "export": ("run", "--to", "exported"),
+    "sample": ("run", "--out", "s.png"),
+    "classifier": ("--holdout", "20", "--out", "c"),  # as many as there are images
+    "reproduce": ("--only", "no-such-run", "--runs", "runs", "--results", "r"),
+    "scoreboard": ("--results", "."),
+}
+OPTIONS = ("--seed", "--n", "--limit", "--epochs", "--batch-size", "--json", "--against", "--features", "--out", "--to",
+           "--name", "--from", "--epoch", "--resume", "--precision", "--backend", "--seeds", "--weights")  # fmt: skip
+
+
+def command_line(rng, files):
+    """`ganvae` with words changed, added, left out: it ends with a code that its help names, and one line at most."""
+    command = str(rng.choice(list(COMMANDS)))
+    words = [command, *COMMANDS[command]]
+    first = {"train": 2, "classifier": 3}.get(command, 1)  # the words before keep it from training
+    for _ in range(rng.integers(4)):
+        odd = [str(rng.choice(ODD_WORDS))]
+        if rng.random() < 0.5:
+            odd.insert(0, str(rng.choice(OPTIONS)))
+        at = int(rng.integers(first, len(words) + 1))
+        words[at : at + int(rng.integers(2))] = odd
+    here = files.put("here/images.npz", files.npz[0]).parent
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        chdir(here),
+        patch.object(sys, "argv", ["ganvae", *words]),
+        patch.dict(os.environ, GANVAE_MNIST=str(files.put("m.npz", files.mnist))),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            code = cli.main()
+        except SystemExit as stop:
+            code = stop.code
+    told = err.getvalue()
+    lines = told.splitlines()
+    ok(code in (0, 1, 2, 3, 4, 5, 6), f"code {code!r} of {words}")
+    if code:
+        ok(
+            len(lines) == 1 and lines[0].startswith("ganvae: "),
+            f"{len(lines)} lines of {words}: {told[:200]!r}",
+        )
+        raise CourseError(lines[0])

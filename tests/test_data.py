@@ -103,7 +103,7 @@ BAD = {
     "labels": (lambda p: np.savez(p, **(arrays() | {"y_test": np.arange(10, dtype="uint8") + 5})), "5 to 14"),
     "too few labels": (lambda p: np.savez(p, **(arrays() | {"y_test": np.zeros(3, "uint8")})), r"shape \(3,\)"),
     "values": (lambda p: np.savez(p, **(arrays() | {"x_test": arrays()["x_test"] // 128})), "0 to 1"),
-    "a single array": (lambda p: p.write_bytes(_npy()), "no .npz archive"),
+    "a single array": (lambda p: p.write_bytes(_npy()), "not a zip file"),
     "gone": (lambda p: p.unlink(), "not there"),
 }
 

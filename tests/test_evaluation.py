@@ -58,6 +58,14 @@ def test_the_bound_tightens_with_k_and_is_a_function_of_the_seed(x):
     assert log_likelihood_bound(vae, x, reference_name="", n=7, k=2).n == 7
 
 
+def test_the_bound_decodes_in_pieces(x):
+    vae, rows = vae_of(), []
+    logits, vae.pixel_logits = vae.pixel_logits, lambda z: rows.append(len(z)) or logits(z)
+    log_likelihood_bound(vae, x, reference_name="", k=50)
+    # The report's decoder takes 2 GB for a block of 5,000 z at once.
+    assert sum(rows) == 40 * 50 and max(rows) <= 500
+
+
 def test_evaluate_gives_every_metric_of_a_vae(monkeypatch, tmp_path):
     monkeypatch.setattr("ganvae_lib.models.likelihood.IW_SAMPLES", 5)
     mnist = load_mnist()

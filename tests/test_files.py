@@ -11,6 +11,7 @@ from fcntl import F_GETFL, LOCK_EX, LOCK_NB, fcntl
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from faults import OPERATIONS
 
@@ -263,3 +264,18 @@ def test_what_a_killed_writer_left_is_swept(tmp_path):
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"my.part", "last.h5.0a1b2c3d.part"}
     files.sweep(tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["my.part"]
+
+
+def test_a_header_that_tells_of_too_few_bytes_is_seen(tmp_path):
+    path, x = tmp_path / "x.npz", (np.arange(10_000) % 251).astype("uint8").reshape(20, 500)
+    np.savez(path, x=x, y=x)
+    assert files.read_npz(path)["y"].tolist() == x.tolist()
+    assert list(files.read_npz(path, lambda names: names[:1])) == ["x"]
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x93NUMPY") + 8  # the length of the header, 118: from 114 the array begins four bytes early
+    data[at] -= 4
+    path.write_bytes(data)
+    with np.load(path) as file:
+        assert (file["x"] != x).any()  # without a word
+    with pytest.raises(files.NPZ_FAULTS, match="x"):
+        files.read_npz(path)

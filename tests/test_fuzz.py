@@ -7,7 +7,7 @@ def test_odd_inputs_give_a_right_answer_or_one_line():
     counts, faults = fuzz.run(2_000)
     assert not faults, "\n\n".join(faults)
     for case in fuzz.CASES:  # each was tried, and is not all refusals
-        assert counts[case.__name__, "right"] > 5, case.__name__
+        assert counts[case.__name__, "right"] > 2, case.__name__
         assert counts[case.__name__, "right"] + counts[case.__name__, "refused"] > 60
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CourseError, DataError
-from ..files import NPZ_FAULTS, first_line, locked, sweep, together
+from ..files import NPZ_FAULTS, first_line, locked, read_npz, sweep, together
 from ..quiet_keras import keras, layers, ops
 
 FEATURE_DIM = 64
@@ -283,8 +283,7 @@ def load_classifier(weights: str | os.PathLike | None = None) -> tuple[keras.Mod
         raise DataError(f"{path} is not what its card says (sha256 {found[:12]}…, card {card['sha256'][:12]}…): {mend}")
     model = build_classifier()
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            _set_weights(model, dict(stored))
+        _set_weights(model, read_npz(path))
     except NPZ_FAULTS as error:
         raise DataError(f"{path} does not hold this classifier's weights ({first_line(error)}): {mend}") from error
     return model, card

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..files import NPZ_FAULTS, first_line
+from ..files import NPZ_FAULTS, first_line, read_npz
 from .classes import class_metrics
 from .features import check_images
 from .frechet import frechet_distance, merged
@@ -277,15 +277,15 @@ def load_images(path: str | Path) -> np.ndarray:
 
 
 def _load_npz(path: Path) -> np.ndarray:
+    def images(names):
+        known = [name for name in ("x", "images", "samples") if name in names] or names
+        if len(known) != 1:
+            raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; name the images 'x'")
+        return known
+
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            names = [name for name in ("x", "images", "samples") if name in file.files] or file.files
-            if len(names) != 1:
-                raise DataError(f"{path}: holds {', '.join(file.files) or 'nothing'}; name the images 'x'")
-            x = file[names[0]]
-            if not isinstance(x, np.ndarray):
-                raise DataError(f"{path}: {names[0]} is no array")
-            return x
+        (x,) = read_npz(path, images).values()
+        return x
     except DataError:
         raise
     except NPZ_FAULTS as error:

@@ -39,7 +39,8 @@ def nearest_neighbours(queries: Any, base: Any, k: int = 1) -> tuple[np.ndarray,
     scale = max(np.abs(q32).max(), np.abs(x32).max(), np.finfo(np.float32).tiny)
     if not np.isfinite(scale):
         raise MetricError("the features are too large for float32: scale them down")
-    q32, x32 = q32 / scale, x32 / scale  # so that squares neither overflow nor vanish
+    for v in (q32, x32):
+        v /= scale  # so that squares neither overflow nor vanish
     half_squares = 0.5 * np.einsum("nd,nd->n", x32, x32)
     found = min(k + 8, len(x))  # more than k: float32 may swap near ties
     indices, distances = np.empty((len(q), k), np.int64), np.empty((len(q), k))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import whole
+from ..files import read_npz, whole
 from .result import MetricError, checked_features
 
 MAX_THIRD_MOMENTS_DIM = 128  # d³ sums: 16 MB at d = 128
@@ -207,8 +207,7 @@ class FeatureStats:
     def load(cls, path: Any) -> FeatureStats:
         """Reads what `save` wrote; `MetricError` when it is anything else."""
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = dict(file)
+            arrays = read_npz(path)
             self = cls(third_moments="third" in arrays)
             self.n, self._rows = int(arrays["n"]), [arrays["factor"]]
             self._shift, self._offset = arrays["shift"], arrays["offset"]

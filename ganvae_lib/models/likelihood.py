@@ -57,7 +57,7 @@ def log_likelihood_bound(
         eps = rng.standard_normal((images.stop - images.start, samples.stop - samples.start, mu.shape[1]))
         z = (mu[images, None] + np.exp(log_var[images, None] / 2) * eps).astype("float32")
         y = [np.repeat(part[images], z.shape[1], axis=0) for part in given]
-        a = np.asarray(vae.pixel_logits(z.reshape(-1, mu.shape[1]), *y)).reshape(*z.shape[:2], -1)
+        a = batched(vae.pixel_logits, z.reshape(-1, mu.shape[1]), *y).reshape(*z.shape[:2], -1)
         log_p = np.sum(t[images] * a - np.logaddexp(0, a), axis=-1, dtype="float64")
         return gaussian_log_weights(log_p, z, mu[images], log_var[images])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import files
 from ..errors import RunError
 from ..files import NPZ_FAULTS, first_line, whole
 from .record import Record
@@ -65,8 +66,7 @@ def read_npz(path: Path, *needed: str) -> dict[str, np.ndarray]:
       RunError: it is missing or damaged, or lacks an array of those needed.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = files.read_npz(path)
     except NPZ_FAULTS as error:
         raise RunError(f"{path} cannot be read ({first_line(error)}): restore it, or publish the run again") from error
     if missing := set(needed) - set(arrays):
