@@ -1,7 +1,7 @@
 """The `ganvae` command. Each command reads, calls one function of the library, and prints.
 
-Exit codes: 0 done, 1 settings of Keras, 2 bad arguments, 3 data, 4 run folder or record, 5 training, 6 metric,
-130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 no such variation, feature network or setting of Keras, 2 bad arguments, 3 data, 4 run folder or
+record, 5 training, 6 metric, 130 stopped by Ctrl-C.
 """
 
 import os

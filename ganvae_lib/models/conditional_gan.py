@@ -83,7 +83,9 @@ def discriminator(filters: tuple[int, ...] = (32, 64, 128), kernel_size: int = 5
     if projection:
         kind = networks.SpectralDense if normalisation == "spectral" else layers.Dense
         scores = kind(CLASSES, use_bias=False, name="discriminator_projection")(features)  # (V c)ᵀφ for all classes c
-        a = layers.Add(name="discriminator_sum")([a, layers.Dot(1, name="discriminator_asked")([scores, y])])
+    else:  # Keras 3.13 refuses an input from which nothing leads to the output
+        scores = layers.Rescaling(0.0, name="discriminator_unheard")(y)
+    a = layers.Add(name="discriminator_sum")([a, layers.Dot(1, name="discriminator_asked")([scores, y])])
     return keras.Model([x, y], output(a), name="discriminator")
 
 
