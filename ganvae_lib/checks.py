@@ -12,8 +12,11 @@ def real_numbers(x: Any, what: str, largest: float = math.inf, error: type[Cours
     """`x` as a float64 array of any shape; below a finite `largest`, none of its numbers is NaN or greater in size.
 
     Raises:
-      error: `x` is no array of real numbers (text, complex numbers, lists of unequal lengths), or beyond `largest`.
+      error: `x` is no array of real numbers (text, complex numbers, lists of unequal lengths), has masked entries, or
+        is beyond `largest`.
     """
+    if np.ma.is_masked(x):
+        raise error(f"{what} has masked entries: leave them out")
     try:
         x = np.asarray(x)
         if x.dtype.kind not in "fiub":

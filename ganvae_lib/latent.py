@@ -185,7 +185,8 @@ ATTRIBUTES: Mapping[str, Callable] = {"thickness": thickness, "slant": slant, "w
 class Direction:
     """A hyperplane in latent space that parts images with more of an attribute from those with less.
 
-    `normal` (d,) has length 1 and points to more; `accuracy` is the share of held-out codes on their right side.
+    `normal` (d,) has length 1 and points to more; `accuracy` is the share of held-out codes on their right side, `n`
+    how many codes were told apart. Of a direction made by `without` both are those of the one it was made from.
     """
 
     name: str
@@ -203,7 +204,10 @@ class Direction:
 
         Source: Shen et al. (2020), §3.3, 'conditional manipulation'.
         """
-        basis = np.linalg.qr(np.stack([o.normal for o in others], axis=1))[0]
+        if not others:
+            return self
+        axes, lengths, _ = np.linalg.svd(np.stack([o.normal for o in others], axis=1), full_matrices=False)
+        basis = axes[:, lengths > 1e-6 * lengths[0]]  # of normals that repeat each other one axis
         rest = self.normal - basis @ (basis.T @ self.normal)
         if np.linalg.norm(rest) < 1e-6:
             raise CourseError(f"nothing of '{self.name}' is left without {', '.join(o.name for o in others)}")
@@ -215,11 +219,12 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     """The direction of an attribute with `values` (N,) in latent `codes` (N, d), in the manner of InterFaceGAN.
 
     The upper and the lower third of the values are told apart by a linear support vector machine (scikit-learn),
-    fitted to 70 % of them; its accuracy is that on the rest. The middle third says little and is left out.
+    fitted to 70 % of them; its accuracy is that on the rest. The middle third says little and is left out. Where the
+    thirds are equal, as of values 0 and 1, all codes are used, parted at the value that most have.
 
     Raises:
-      CourseError: fewer than 30 codes, shapes that do not match, numbers that are not finite, or values or codes that
-        are all alike.
+      CourseError: fewer than 30 codes, shapes that do not match, numbers that are not finite, values or codes that are
+        all alike, or fewer than 5 codes on one side.
 
     Source: Shen et al. (2020), Interpreting the latent space of GANs, §3.2.
     """
@@ -231,10 +236,16 @@ def direction(name: str, codes, values, *, seed: int = 0) -> Direction:
     if codes.ndim != 2 or codes.size == 0 or values.shape != codes.shape[:1] or len(codes) < 30:
         raise CourseError(f"codes (N, d) and values (N,) with N ≥ 30 are needed, not {codes.shape} and {values.shape}")
     low, high = np.quantile(values, [1 / 3, 2 / 3])
-    kept = (values <= low) | (values >= high)
-    labels = values[kept] >= high
-    if low == high or labels.all():
+    if low == high:
+        kept, above = np.full(len(values), True), values > high
+        labels = above if above.any() else values >= low
+    else:
+        kept = (values <= low) | (values >= high)
+        labels = values[kept] >= high
+    if labels.all():
         raise CourseError(f"the values of '{name}' are all alike: there is no direction to find")
+    if min(few := (labels.sum(), (~labels).sum())) < 5:
+        raise CourseError(f"of '{name}' {few[0]} codes have more and {few[1]} less: 5 on each side are needed")
     if np.abs(codes).max() < 1e-30:
         raise CourseError(f"the codes are all 0, or nearly so: they say nothing of '{name}'")
     fit_x, test_x, fit_y, test_y = train_test_split(

@@ -123,4 +123,4 @@ def _greys(images) -> np.ndarray:
     """Any stored form of images → (N, 28, 28) in [0, 1]."""
     x = np.asarray(images)
     x = x[..., 0] if x.ndim == 4 else x
-    return x / 255.0 if x.dtype == np.uint8 else (np.clip(x, -1, 1) + 1) / 2
+    return x / 255.0 if x.dtype.kind in "iu" else (np.clip(x, -1, 1) + 1) / 2

@@ -46,7 +46,7 @@ class Mixture:
             object.__setattr__(self, name, tuple(value.tolist()))
 
     def log_pdf(self, x) -> np.ndarray:
-        """The log-density, log p(x), in nats, elementwise; finite wherever x is."""
+        """The log-density, log p(x), in nats, elementwise; −∞ only where the square of (x − m)/s is no number."""
         parts = (np.asarray(x, dtype=float)[..., None] - self.means) / self.scales
         return np.logaddexp.reduce(np.log(self.weights) - np.log(self.scales) - parts**2 / 2, axis=-1) - LOG_2_PI / 2
 
@@ -78,6 +78,10 @@ class Ring:
     modes: int = 8
     radius: float = 2.0
     scale: float = 0.1
+
+    def __post_init__(self):
+        if self.modes != int(self.modes) or self.modes < 1 or not min(self.radius, self.scale) > 0:
+            raise CourseError("a ring has a whole number of modes, 1 or more, and a radius and a scale above 0")
 
     @property
     def centres(self) -> np.ndarray:
@@ -127,8 +131,8 @@ def kl(p, q, x) -> float:
 def jsd(p, q, x) -> float:
     """JSD(p ‖ q) = ½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q)/2, in nats: between 0 and log 2. Lin (1991)."""
     p, q, x = _densities(p, q, x)
-    m = (p + q) / 2
-    return (kl(p, m, x) + kl(q, m, x)) / 2
+    s = p + q  # 2m, so that half of the smallest number does not become 0
+    return (kl(p, s, x) + kl(q, s, x) + float(np.log(2) * np.trapezoid(s, x))) / 2
 
 
 def total_variation(p, q, x) -> float:

@@ -113,7 +113,7 @@ def test_real_digits_have_sensible_attributes_and_no_ink_has_none():
     np.testing.assert_allclose(slant(mirrored), -slant(x), atol=1e-6)
     blank = np.full((1, 28, 28, 1), -1.0)
     assert thickness(blank)[0] == 0 and slant(blank)[0] == 0 and width(blank)[0] == 0
-    with pytest.raises(CourseError, match="must be finite"):
+    with pytest.raises(CourseError, match="images have shape"):
         thickness(x[..., 0])
 
 
@@ -254,3 +254,32 @@ def test_codes_that_say_nothing_of_an_attribute_have_no_direction():
             latent.direction("x", codes, values)
     with pytest.raises(CourseError):
         latent.direction("x", np.random.default_rng(0).standard_normal((40, 2)), np.full(40, np.inf))
+
+
+# Faults that gave a wrong answer without a word
+
+
+def test_without_leaves_out_an_axis_once_and_nothing_else():
+    axis = np.eye(3)
+    one = latent.Direction("one", axis[0], 0.0, 1.0, 9)
+    slanted = latent.Direction("a", (axis[0] + axis[1]) / np.sqrt(2), 0.5, 0.9, 9)
+    np.testing.assert_allclose(slanted.without(one, one).normal, axis[1], atol=1e-12)
+    assert slanted.without() is slanted
+
+
+def test_an_attribute_of_two_values_has_a_direction():
+    codes = np.random.default_rng(0).standard_normal((400, 3))
+    for threshold in (0.84, -0.84):
+        found = direction("binary", codes, (codes[:, 0] > threshold).astype(float))
+        assert found.accuracy > 0.95 and found.normal[0] > 0.9 and found.n == 400
+    with pytest.raises(CourseError, match="5 on each side"):
+        direction("rare", codes, np.arange(400) == 7)
+
+
+@pytest.mark.parametrize("wrong", ["uint8", "0 to 1"])
+def test_attributes_of_images_on_another_range_are_refused(wrong):
+    image = bar(3, lean=0.3)
+    x = np.rint((image + 1) * 127.5).astype("uint8") if wrong == "uint8" else (image + 1) / 2
+    for measure in (slant, width, thickness):
+        with pytest.raises(CourseError, match="subtract 1"):
+            measure(x)

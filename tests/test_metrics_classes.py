@@ -46,3 +46,7 @@ def test_spread_is_the_standard_error_over_draws():
 def test_invalid_input(a, b, message):
     with pytest.raises(MetricError, match=message):
         class_metrics(a, b)
+
+
+def test_one_image_has_no_standard_error():
+    assert class_metrics(logits([1, 0]))[0].spread is None

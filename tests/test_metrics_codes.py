@@ -121,3 +121,9 @@ def test_a_correlation_has_no_scale(scale):
 def test_no_codes_at_all_are_answered():
     with pytest.raises(MetricError):
         correlation_metric("c", np.zeros((5, 0)), np.arange(5.0))
+
+
+def test_counts_of_small_integer_types_do_not_wrap_around():
+    for k, kind in ((20, "uint8"), (20, "int8"), (17, "uint8")):
+        code = np.arange(k).astype(kind)
+        assert accuracy_metric("x", code, code.astype("uint64"), k=k).value == 1

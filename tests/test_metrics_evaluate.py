@@ -298,3 +298,25 @@ def test_load_folder_invalid_input(tmp_path):
 def test_importing_the_metrics_touches_neither_keras_nor_scipy():
     code = "import sys, ganvae_lib.metrics; print({'keras', 'tensorflow', 'jax', 'scipy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_two_networks_of_one_description_and_no_hash_share_nothing():
+    class Own(Tiny):
+        def __init__(self, sign):
+            super().__init__()
+            self.sign = sign
+
+        def describe(self):
+            return super().describe() | {"sha256": None}
+
+        def __call__(self, x):
+            features, logits = super().__call__(x)
+            return features**self.sign, logits
+
+    rng = np.random.default_rng(0)
+    x, real = (rng.uniform(-1, 1, (60, 28, 28, 1)).astype("float32") for _ in "xy")
+    second = [[r.value for r in evaluate_samples(x, real, [Own(power)])] for power in (1, 3, 1)]
+    assert second[0] == second[2] != second[1]
+    alone = [Own(3)]
+    module._REAL.clear(), module._FLOORS.clear()
+    assert [r.value for r in evaluate_samples(x, real, alone)] == second[1]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from ganvae_lib.metrics import FeatureStats, MetricError, frechet_distance
-from ganvae_lib.metrics.frechet import frechet_value, jackknife, nuclear_norm
+from ganvae_lib.metrics.frechet import frechet_value, jackknife, nuclear_norm, without_a_part
 
 
 def truth(x, y, digits=50):
@@ -255,3 +255,28 @@ def test_large_singular_covariances_have_no_negative_variance():
     covariance = 1e6 * np.cov(low_rank, rowvar=False)
     a, b = (FeatureStats.from_covariance(50, np.zeros(32), covariance) for _ in "ab")
     assert abs(frechet_distance(a, b).value) < 1e-5 * np.trace(covariance)
+
+
+@pytest.mark.parametrize("sizes", [(100,) * 10, (500, 300, 200), (900, 50, 50)])
+def test_parts_of_any_size_give_a_distance_free_of_its_bias(sizes):
+    found = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        sides = [[FeatureStats.from_features(rng.standard_normal((n, 16))) for n in sizes] for _ in "ab"]
+        found.append(jackknife(*sides))
+    theta, error, infinite = np.mean(found, axis=0)
+    assert theta > 0.15 and abs(infinite) < 0.015  # with weights as for equal parts -0.43 for (900, 50, 50)
+    assert np.std([one[2] for one in found]) < 1.2 * error
+
+
+def test_of_equal_parts_the_jackknife_is_tukey_s():
+    theta, without = 5.0, np.array([4.0, 4.5, 6.0, 5.5])
+    correction, variance = without_a_part(theta, without, [25] * 4)
+    assert correction == pytest.approx(3 * (theta - without.mean()))
+    assert variance == pytest.approx(3 / 4 * np.sum((without - without.mean()) ** 2))
+
+
+def test_an_empty_part_is_refused():
+    parts = [FeatureStats.from_features(np.random.default_rng(i).normal(size=(9, 3))) for i in range(3)]
+    with pytest.raises(MetricError, match="a part is empty"):
+        frechet_distance([*parts, FeatureStats()], parts)

@@ -108,8 +108,8 @@ def test_neighbours_invalid_input():
     for k in (0, 6):
         with pytest.raises(MetricError, match="1 ≤ k ≤ 5"):
             nearest_neighbours(draw(3), draw(5), k)
-    with pytest.raises(MetricError, match="too large for float32"):
-        nearest_neighbours(draw(3) * 1e60, draw(5))
+    with pytest.raises(MetricError, match="too large for their squares"):
+        nearest_neighbours(draw(3) * 1e160, draw(5))
 
 
 def test_the_copying_score_and_authenticity_by_hand():
@@ -125,3 +125,23 @@ def test_the_copying_score_and_authenticity_by_hand():
     assert 0 < rate < 1 and authenticity.value == pytest.approx(rate)
     assert authenticity.spread == pytest.approx(np.sqrt(rate * (1 - rate) / 15)) and authenticity.better is None
     assert ratio.value == pytest.approx(np.median(t.min(axis=1)) / np.median(u.min(axis=1)))
+
+
+BASES = {
+    "two clusters": np.concatenate([draw(300, 16), 1e5 + draw(300, 16, 1)]),
+    "one row far off": np.concatenate([draw(599, 16), np.full((1, 16), 1e8)]),
+    "tiny": 1e-50 * draw(600, 16),
+    "huge": 1e140 * draw(600, 16),
+    "far from 0": 1e9 + draw(600, 16),
+}
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_neighbours_are_right_where_float32_cannot_tell(kind):
+    base = BASES[kind]
+    q = base[::7] + 0.3 * np.median(np.abs(base - np.median(base, axis=0))) * draw(len(base[::7]), 16, 2)
+    real = np.sqrt(((q[:, None] - base) ** 2).sum(-1))
+    found, distances = nearest_neighbours(q, base, 3)
+    np.testing.assert_allclose(distances, np.sort(real, axis=1)[:, :3], rtol=1e-9)
+    np.testing.assert_allclose(np.take_along_axis(real, found, axis=1), distances, rtol=1e-9)
+    assert memorisation_metrics(base[:50], base, q)[0].extra["exact_copies"] == 50

@@ -116,3 +116,16 @@ def test_density_rewards_concentration_and_has_no_better_direction():
     precision, recall, density, coverage = precision_recall_density_coverage(one, real)
     assert density.value > 3 and precision.value == 1 and recall.value < 0.01 and coverage.value < 0.2
     assert density.better is None and {precision.better, recall.better, coverage.better} == {"higher"}
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-162, 1e154, 1e300])
+def test_the_scale_of_features_does_not_matter(scale):
+    a, b = sets(150, 200)
+    assert values(scale * a, scale * b) == values(a, b)
+
+
+def test_one_row_far_off_leaves_the_others_as_they_are():
+    a, b = sets(300, 400)
+    far = b.copy()
+    far[0] = 1e12
+    np.testing.assert_allclose(values(a, far), values(a, b), atol=0.02)

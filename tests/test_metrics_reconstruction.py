@@ -203,3 +203,22 @@ def test_codes_and_logits_that_are_no_real_numbers_are_answered(bad):
     for more in ({"mu": bad, "log_var": np.zeros((2, 3))}, {"mu": np.zeros((2, 3)), "log_var": bad}, {"logits": bad}):
         with pytest.raises(MetricError, match="real numbers"):
             reconstruction_metrics(x, x, **more)
+
+
+def test_log_weights_of_other_shapes_are_refused_not_spread():
+    rng = np.random.default_rng(0)
+    log_p, z, mu = rng.normal(size=(5, 1)), rng.normal(size=(5, 1, 3)), rng.normal(size=(5, 3))
+    assert gaussian_log_weights(log_p, z, mu, mu).shape == (5, 1)
+    for wrong in ((log_p[:, 0], z, mu, mu), (log_p, z[:, 0], mu, mu), (log_p, z, mu[0], mu), (log_p, z, mu, mu[:, :1])):
+        with pytest.raises(MetricError, match=r"must be \(N, K\), \(N, K, d\), \(N, d\)"):
+            gaussian_log_weights(*wrong)
+
+
+def test_one_image_alone_and_images_on_0_to_1_are_refused():
+    x = images(2)
+    for one in (x[0], x[0, :, :, 0], x[..., 0]):
+        with pytest.raises(MetricError, match=r"\(N, 28, 28, 1\)"):
+            reconstruction_metrics(one, one)
+    with pytest.raises(MetricError, match="multiply by 2 and subtract 1"):
+        reconstruction_metrics((x + 1) / 2, (x + 1) / 2)
+    assert reconstruction_metrics(x, np.abs(x))  # a reconstruction may be all grey

@@ -118,3 +118,10 @@ def test_features_invalid_input(features, message):
         checked_features(features)
     with pytest.raises(MetricError, match="d = 3"):
         checked_features(np.zeros((2, 3)), dim=2)
+
+
+def test_masked_entries_are_refused():
+    x = np.ma.masked_greater(np.array([[1.0, 2.0], [3.0, 99.0]]), 10)
+    with pytest.raises(MetricError, match="masked entries"):
+        checked_features(x)
+    assert checked_features(np.ma.masked_greater(x.data, 100)).tolist() == x.data.tolist()

@@ -206,3 +206,15 @@ def test_stats_invalid_input():
         _ = FeatureStats.from_features(np.zeros((1, 3))).covariance
     with pytest.raises(MetricError, match="too large"):
         _ = FeatureStats.from_features(features() * 1e200).factor
+
+
+def test_statistics_keep_copies_and_refuse_what_is_no_real_number():
+    mean, covariance = np.zeros(2), np.eye(2)
+    stats = FeatureStats.from_covariance(100, mean, covariance)
+    mean += 5
+    covariance *= 4
+    assert stats.mean.tolist() == [0, 0] and stats.total_variance == 2
+    with pytest.raises(MetricError, match="real numbers"):
+        FeatureStats.from_covariance(100, mean, 1j * covariance)
+    with pytest.raises(MetricError, match="needs N ≥ 2"):
+        _ = FeatureStats.from_features(features(1)).total_variance

@@ -123,3 +123,15 @@ def test_what_is_no_density_is_answered(name):
 def test_a_mixture_of_no_numbers_is_answered(arguments):
     with pytest.raises(CourseError):
         toy.Mixture(*arguments)
+
+
+@pytest.mark.parametrize("n", [801, 700, 650])
+def test_jsd_is_log_2_where_densities_underflow_into_each_other(n):
+    x = np.linspace(-70, 70, n)
+    assert jsd(Mixture((-20.0,)).pdf(x), Mixture((20.0,)).pdf(x), x) == pytest.approx(np.log(2), rel=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [{"modes": 0}, {"modes": 2.5}, {"scale": 0.0}, {"radius": np.nan}])
+def test_a_ring_that_is_none_is_refused(wrong):
+    with pytest.raises(CourseError, match="whole number of modes"):
+        Ring(**wrong)

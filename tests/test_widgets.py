@@ -145,3 +145,16 @@ def test_a_drawing_is_encoded_and_given_back():
     button = explorer.children[1]
     button.click()
     assert np.all(explorer.pixels[0] == -1) and not any(explorer.state.values())
+
+
+def test_a_name_given_twice_is_refused():
+    with pytest.raises(CourseError, match="a name of its own"):
+        interpolation(decode, np.eye(3), ["3", "5", "3"])
+
+
+def test_on_slanted_axes_a_code_lies_where_the_cross_finds_it():
+    origin, right, up = np.array([0.1, 0.0, 0.0]), np.array([2.0, 0.0, 0.0]), np.array([0.6, 0.8, 0.0])
+    explorer = pad(decode, origin, right, up, codes=[origin + 1.5 * right - 1.0 * up], y=[2.0], span=3)
+    image = np.asarray(Image.open(io.BytesIO(explorer.map.value)))
+    coloured = np.argwhere(image.min(axis=2) != image.max(axis=2))
+    np.testing.assert_allclose(coloured / len(image), [[4 / 6, 0.75]], atol=0.01)

@@ -80,10 +80,11 @@ def pad(decode, origin, right, up, *, codes=None, y=None, span: float = 3.0) -> 
     ground = np.full((side, side, 3), 255, "uint8")
     if codes is not None:
         palette = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in COLOURS], "uint8")
-        place = (np.asarray(codes) - origin) @ np.stack([right, up], axis=1) / span  # (N, 2), in [−1, 1] where seen
+        # The (across, up) whose point lies nearest to each code, (N, 2); in [−1, 1] where seen.
+        place = (np.asarray(codes) - origin) @ np.linalg.pinv(np.stack([right, up])) / span
         seen = np.abs(place).max(axis=1) < 1
         columns, rows = _cells(place[seen], side)
-        ground[rows, columns] = palette[np.asarray(y)[seen]]
+        ground[rows, columns] = palette[np.asarray(y).astype(int)[seen]]
 
     def backdrop(across, up):
         image = ground.copy()
@@ -99,7 +100,7 @@ def pad(decode, origin, right, up, *, codes=None, y=None, span: float = 3.0) -> 
 def interpolation(decode, codes, names) -> Explorer:
     """The walk between two of `codes` (N, d), chosen by their `names`; 't' in [0, 1], 'along' a 'line' or an 'arc'."""
     codes, names = np.asarray(codes), [str(name) for name in names]
-    if len(codes) != len(names) or len(set(names)) < 2:
+    if not len(codes) == len(names) == len(set(names)) >= 2:
         raise CourseError(f"a walk needs two codes or more, each with a name of its own, not {names}")
     at = dict(zip(names, codes, strict=True))
 

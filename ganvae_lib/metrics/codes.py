@@ -27,7 +27,8 @@ def code_table(code: Any, digit: Any, k: int = 10) -> np.ndarray:
         )
     if min(code.min(), digit.min()) < 0 or max(code.max(), digit.max()) >= k:
         raise MetricError(f"codes and digits must lie in 0 … {k - 1}: give k, their number")
-    return np.bincount(code * k + digit, minlength=k * k).reshape(k, k)
+    pairs = code.astype(np.int64) * k + digit.astype(np.int64)  # a product of uint8 would wrap around at 256
+    return np.bincount(pairs, minlength=k * k).reshape(k, k)
 
 
 def mutual_information(table: Any) -> tuple[float, float]:
@@ -107,7 +108,8 @@ def code_metrics(
 def accuracy_metric(quantity: str, asked: Any, seen: Any, *, k: int = 10, **known: Any) -> MetricResult:
     """The share of rows where `seen` is `asked`, integers (N,), (N,), as a `MetricResult` named `quantity`.
 
-    `extra["by_class"]` is the share for each class asked for. Other fields of the result go through `known`.
+    `extra["by_class"]` is the share for each class, 0 too for one that was never asked for. Other fields of the result
+    go through `known`.
 
     Raises:
       MetricError: as in `code_table`.

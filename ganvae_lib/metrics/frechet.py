@@ -141,22 +141,39 @@ def jackknife(a: list[FeatureStats], b: list[FeatureStats]) -> tuple[float, floa
     With θ₍ᵢ₎ the distance without part i of K equal parts, the pseudo-values pᵢ = K θ − (K − 1) θ₍ᵢ₎ scatter like
     K independent measurements, so the standard error is std(p) / √K; and their mean is free of the bias c / N: it
     is the line through the distances at N and at N (K − 1) / K, drawn on to 1/N = 0. Chong & Forsyth (2020) draw
-    the same line through fifteen N. Both sides are extrapolated where both come in parts. The standard error
-    holds for both values.
+    the same line through fifteen N. Parts of unequal size have weights (`without_a_part`). Both sides are extrapolated
+    where both come in parts. The standard error is one of the scatter: it says nothing of the bias of θ, and where the
+    two distributions are nearly equal it is too large, by half or so.
 
-    Source: Quenouille (1956), Tukey (1958); Chong & Forsyth (2020), arXiv:1911.07023.
+    Source: Quenouille (1956), Tukey (1958); Busing, Meijer & van der Leeden (1999); Chong & Forsyth (2020),
+    arXiv:1911.07023.
     """
     whole_a, whole_b = merged(a), merged(b)
     theta = frechet_value(whole_a, whole_b)
     variance, shift = 0.0, 0.0
     for parts, whole, other in ((a, whole_a, whole_b), (b, whole_b, whole_a)):
-        if (k := len(parts)) > 1:
-            if whole.n - max(part.n for part in parts) < 2:
-                raise MetricError("without one of its parts a set has fewer than 2 images: use fewer parts")
+        if len(parts) > 1:
+            sizes = [part.n for part in parts]
+            if min(sizes) == 0 or whole.n - max(sizes) < 2:
+                raise MetricError("a part is empty, or all but one have fewer than 2 images: use fewer parts")
             base, *without = _without_each(parts, whole, other)
-            shift += (k - 1) * (base - np.mean(without))
-            variance += (k - 1) / k * np.sum((without - np.mean(without)) ** 2)
+            more, scatter = without_a_part(base, without, sizes)
+            shift, variance = shift + more, variance + scatter
     return theta, float(np.sqrt(variance)), float(theta + shift)
+
+
+def without_a_part(theta: float, without: Any, sizes: Any) -> tuple[float, float]:
+    """The jackknife's correction of θ for its bias c / N, and its variance, from θ₍ᵢ₎ without part i of n_i images.
+
+        correction = Σ (1 − n_i / N) (θ − θ₍ᵢ₎),    pᵢ = h_i θ − (h_i − 1) θ₍ᵢ₎,  h_i = N / n_i
+        variance = mean of (pᵢ − θ − correction)² / (h_i − 1)
+
+    Source: Busing, Meijer & van der Leeden (1999), Statistics and Computing 9, eqs. 2–3: of equal parts Tukey's.
+    """
+    without, share = np.asarray(without), np.asarray(sizes) / np.sum(sizes)
+    correction = np.sum((1 - share) * (theta - without))
+    pseudo = theta + (1 / share - 1) * (theta - without)
+    return float(correction), float(np.mean((pseudo - theta - correction) ** 2 / (1 / share - 1)))
 
 
 def _without_each(parts: list[FeatureStats], whole: FeatureStats, other: FeatureStats) -> Iterator[float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .frechet import are_parts
+from .frechet import are_parts, without_a_part
 from .result import MetricError, MetricResult, checked_features
 from .stats import MAX_THIRD_MOMENTS_DIM, FeatureStats
 
@@ -87,7 +87,7 @@ def kernel_distance(
         enough = enough and k > 1 and sizes[of].sum() - sizes[of].max() >= 2
         if enough:
             without = [_mmd2(sums, diagonal, sizes, side, np.arange(len(sizes)) != i) for i in np.flatnonzero(of)]
-            variance += (k - 1) / k * np.sum((without - np.mean(without)) ** 2)
+            variance += without_a_part(value, without, sizes[of])[1]
     spread = float(np.sqrt(variance)) if enough else None
     return MetricResult.of(
         "kernel distance",

@@ -16,7 +16,8 @@ def nearest_neighbours(queries: Any, base: Any, k: int = 1) -> tuple[np.ndarray,
     """The k nearest rows of `base` to each row of `queries`, by Euclidean distance.
 
     Candidates are found in float32, block by block, and their distances then computed from the differences in
-    float64, so that a copy is at distance 0 exactly.
+    float64, so that a copy is at distance 0 exactly. A row of which float32 cannot tell that all others are farther is
+    compared with the whole of `base` in float64.
 
     Args:
       queries: (N, d) features, or images of any shape (N, …).
@@ -33,32 +34,49 @@ def nearest_neighbours(queries: Any, base: Any, k: int = 1) -> tuple[np.ndarray,
     x = _rows(base, "base", dim=q.shape[1])
     if not 1 <= k <= len(x):
         raise MetricError(f"k = {k} neighbours need 1 ≤ k ≤ {len(x)}, the number of rows in base")
-    centre = x.mean(axis=0, dtype=np.float64)
     with np.errstate(over="ignore"):
-        q32, x32 = (np.subtract(v, centre, out=np.empty(v.shape, np.float32), casting="same_kind") for v in (q, x))
-    scale = max(np.abs(q32).max(), np.abs(x32).max(), np.finfo(np.float32).tiny)
-    if not np.isfinite(scale):
-        raise MetricError("the features are too large for float32: scale them down")
-    for v in (q32, x32):
-        v /= scale  # so that squares neither overflow nor vanish
+        centre = x.mean(axis=0, dtype=np.float64)
+        scale = max(float(max(v.max() - centre.min(), centre.max() - v.min())) for v in (q, x))
+    if not scale < 1e150:
+        raise MetricError("the features are too large for their squares in float64: scale them down")
+    scale = max(scale, 1e-150)  # so that squares neither overflow nor vanish
+    q32, x32 = (_scaled(v, centre, scale) for v in (q, x))
     half_squares = 0.5 * np.einsum("nd,nd->n", x32, x32)
+    # What rounding may cost a value of `near`, with a wide margin: it grows with the squares of distances from centre.
+    widest = np.sqrt(2 * half_squares.max())
+    cost = 16 * np.sqrt(x.shape[1]) * 2.0**-24 * widest * (widest + np.sqrt(np.einsum("nd,nd->n", q32, q32)))
     found = min(k + 8, len(x))  # more than k: float32 may swap near ties
     indices, distances = np.empty((len(q), k), np.int64), np.empty((len(q), k))
-    step = max(1, _BLOCK_ENTRIES // len(x))
+    step, step_all = (max(1, _BLOCK_ENTRIES // size) for size in (len(x), 2 * x.shape[1]))
     for start in range(0, len(q), step):
         rows = slice(start, start + step)
         near = half_squares - q32[rows] @ x32.T  # half the squared distance, less a constant of the row
-        near, _ = smallest(near, found)
-        exact = np.stack(
-            [
-                np.sqrt(np.sum((x[i].astype(np.float64) - v.astype(np.float64)) ** 2, axis=1))
-                for i, v in zip(near, q[rows], strict=True)
-            ]
-        )
+        near, values = smallest(near, found)
+        exact = np.stack([_distances(x[i], v) for i, v in zip(near, q[rows], strict=True)])
         order = np.lexsort((near, exact), axis=1)[:, :k]
         indices[rows] = np.take_along_axis(near, order, axis=1)
         distances[rows] = np.take_along_axis(exact, order, axis=1)
+        if found < len(x):
+            own = 0.5 * np.einsum("nd,nd->n", q32[rows], q32[rows], dtype=np.float64)
+            farthest = 0.5 * (distances[rows, -1] / scale) ** 2 - own  # on the scale of `near`
+            for i in start + np.flatnonzero(farthest > values[:, -1] - cost[rows]):
+                exact = np.concatenate([_distances(x[j : j + step_all], q[i]) for j in range(0, len(x), step_all)])
+                indices[i] = np.lexsort((np.arange(len(x)), exact))[:k]
+                distances[i] = exact[indices[i]]
     return indices, distances
+
+
+def _scaled(v: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
+    """(v − centre) / scale in float32, without a copy in float64."""
+    out = np.empty(v.shape, np.float32)
+    for start in range(0, len(v), 1024):
+        rows = slice(start, start + 1024)
+        out[rows] = (v[rows] - centre) / scale
+    return out
+
+
+def _distances(x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.sum((x.astype(np.float64) - v.astype(np.float64)) ** 2, axis=1))
 
 
 def _rows(x: Any, what: str, dim: int | None = None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..errors import CourseError
+from .features import check_images
 
 
 def slant(x) -> np.ndarray:
@@ -24,10 +24,7 @@ def width(x) -> np.ndarray:
 
 def ink(x) -> np.ndarray:
     """Images (N, 28, 28, 1) in [−1, 1] → ink (N, 28, 28) in [0, 1]."""
-    x = np.asarray(x, dtype=float)
-    if x.ndim != 4 or x.shape[1:] != (28, 28, 1) or not np.isfinite(x).all():
-        raise CourseError(f"images must be finite and (N, 28, 28, 1) on [−1, 1], not {x.shape}")
-    return np.clip((x[..., 0] + 1) / 2, 0, 1)
+    return np.clip((check_images(x)[..., 0].astype(float) + 1) / 2, 0, 1)
 
 
 def shear(ink) -> tuple[np.ndarray, np.ndarray]:

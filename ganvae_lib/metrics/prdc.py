@@ -53,8 +53,14 @@ def precision_recall_density_coverage(
     b = checked_features(b, "reference features", dim=a.shape[1]).astype(np.float64)
     if not 1 <= k < min(len(a), len(b)):
         raise MetricError(f"k = {k} needs k ≥ 1 and more than k images on each side, not {len(a)} and {len(b)}")
-    centre = b.mean(axis=0)  # distances do not change, rounding does
-    a, b = a - centre, b - centre
+    # Neither changes which distance is the smaller, both what rounding costs: one far-off row does not move the median.
+    centre = np.median(b, axis=0)
+    with np.errstate(over="ignore"):
+        a, b = a - centre, b - centre
+    largest = max(np.abs(a).max(), np.abs(b).max())
+    if not np.isfinite(largest):
+        raise MetricError("the features are too large for float64: scale them down")
+    a, b = (np.ldexp(x, -np.frexp(largest)[1]) for x in (a, b))
     radius_a, radius_b = _squared_radii(a, k), _squared_radii(b, k)
 
     in_b = np.zeros(len(a), int)  # balls of b that a_j lies in

@@ -163,11 +163,22 @@ def gaussian_log_weights(log_p_x_given_z: Any, z: Any, mu: Any, log_var: Any) ->
       z: Samples (N, K, d).
       mu: (N, d).
       log_var: (N, d).
+
+    Raises:
+      MetricError: Other shapes, or no numbers.
     """
-    z, mu, log_var = (np.asarray(v, np.float64) for v in (z, mu, log_var))
+    log_p, z, mu, log_var = (
+        real_numbers(v, what, error=MetricError)
+        for v, what in ((log_p_x_given_z, "log p(x|z)"), (z, "z"), (mu, "mu"), (log_var, "log_var"))
+    )
+    if log_p.ndim != 2 or z.shape[:-1] != log_p.shape or not mu.shape == log_var.shape == (len(z), z.shape[-1]):
+        raise MetricError(
+            f"log p(x|z) {log_p.shape}, z {z.shape}, mu {mu.shape} and log_var {log_var.shape} must be (N, K), "
+            "(N, K, d), (N, d) and (N, d)"
+        )
     eps2 = (z - mu[:, None]) ** 2 * np.exp(-log_var)[:, None]
     # The log 2π of p(z) and of q(z|x) cancel.
-    return np.asarray(log_p_x_given_z, np.float64) + 0.5 * np.sum(eps2 + log_var[:, None] - z**2, axis=-1)
+    return log_p + 0.5 * np.sum(eps2 + log_var[:, None] - z**2, axis=-1)
 
 
 def importance_weighted_bound(
@@ -200,7 +211,8 @@ def importance_weighted_bound(
       `MetricResult` in nats per image; spread: the standard error over images. `extra`: K, `elbo`, the mean of
       log w (the ELBO of the same images from the same samples), the mean effective sample size (Σw)² / Σw², and
       `bias_estimate` = mean of −½ (1/ESS − 1/K), the leading term of E[L_K] − log p(x):
-      where it is not small, log p(x) is higher than the value says.
+        where it is not small, log p(x) is higher than the value says. It is −½ at most in size, however far off the
+      value is, and 0 at K = 1: it says nothing where the effective sample size is near 1.
 
     Raises:
       MetricError: Shapes that do not match, NaN or +∞, or an image whose weights are all 0.
@@ -208,7 +220,7 @@ def importance_weighted_bound(
     Source: Burda, Grosse & Salakhutdinov (2016), arXiv:1509.00519, eq. 8.
     """
     if not callable(log_weights):
-        array = np.asarray(log_weights)
+        array = real_numbers(log_weights, "log weights", error=MetricError)
         if array.ndim != 2 or 0 in array.shape:
             raise MetricError(f"log weights must have shape (N, K), N ≥ 1, K ≥ 1, not {array.shape}")
         n, k = array.shape
@@ -268,10 +280,12 @@ def _standard_error(values: np.ndarray) -> dict[str, Any]:
 
 def _images(images: Any, what: str) -> np.ndarray:
     x = np.asarray(images)
-    if x.ndim < 2 or 0 in x.shape or x.dtype.kind != "f":
+    if x.shape[1:] != (28, 28, 1) or len(x) == 0 or x.dtype.kind != "f":
         raise MetricError(f"{what} must be float images (N, 28, 28, 1), N ≥ 1, not {x.dtype} {x.shape}")
     if not np.isfinite(x).all():
         raise MetricError(f"{what} holds NaN or infinity")
     if x.min() < -1.0 - 1e-4 or x.max() > 1.0 + 1e-4:
         raise MetricError(f"{what} must lie in [−1, 1], not [{x.min():.3g}, {x.max():.3g}]")
+    if what == "x" and 0 <= x.min() < x.max():  # a digit's background is −1; a reconstruction may be all grey
+        raise MetricError("x lies in [0, 1]: for images on [0, 1], multiply by 2 and subtract 1")
     return x

@@ -155,8 +155,10 @@ def checked_features(features: Any, what: str = "features", dim: int | None = No
     """`features` as an (N, d) array of float32 or float64, N ≥ 1, every entry finite.
 
     Raises:
-      MetricError: Not two axes, not numbers, empty, of another d than `dim`, or NaN or infinity somewhere.
+      MetricError: Not two axes, not numbers, empty, of another d than `dim`, or NaN, infinity or a mask somewhere.
     """
+    if np.ma.is_masked(features):
+        raise MetricError(f"{what} have masked entries: leave those rows out")
     try:
         x = np.asarray(features)
     except ValueError:

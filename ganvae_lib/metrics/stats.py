@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import real_numbers
 from ..files import read_npz, whole
 from .result import MetricError, checked_features
 
@@ -54,9 +55,12 @@ class FeatureStats:
         """From published statistics: the mean (d,) and the covariance (d, d) with divisor n − 1 of n vectors.
 
         A covariance matrix in float64 says nothing about variances below 10⁻¹⁶ of the largest; those are taken
-        as 0. `update` on features knows more. A negative variance is an error where the covariance is used.
+        as 0. `update` on features knows more. A negative variance is an error where the distance meets it.
         """
-        mean, cov = np.asarray(mean, np.float64), np.asarray(covariance, np.float64)
+        mean, cov = (
+            real_numbers(v, what, error=MetricError).copy()
+            for v, what in ((mean, "the mean"), (covariance, "the covariance"))
+        )
         if n < 2 or mean.ndim != 1 or mean.size == 0 or cov.shape != (mean.size, mean.size):
             raise MetricError(f"n = {n}, mean {mean.shape} and covariance {cov.shape} must be n ≥ 2, (d,), (d, d)")
         probe = np.cos(np.arange(mean.size))  # C v = Cᵀv for a v of no special direction, in two cheap products
@@ -169,6 +173,8 @@ class FeatureStats:
     @property
     def total_variance(self) -> float:
         """The covariance's trace, a sum of squares."""
+        if self.n < 2:
+            raise MetricError(f"a variance needs N ≥ 2, not {self.n}")
         if self.given is not None:
             return float(np.trace(self.given))
         entries = self.factor.ravel(order="K")
