@@ -151,6 +151,8 @@ def publish(
     from .runs.publishing import KEEP
     from .runs.publishing import publish as bring
 
+    if taken and run is not None:
+        raise typer.BadParameter("name a run folder or archives with --from, not both", param_hint="'RUN'")
     if taken:
         from .runs.bundle import take_home
 

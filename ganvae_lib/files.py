@@ -38,11 +38,16 @@ def together(*paths, mend="make room or choose another folder"):
     """A path beside each of `paths` to write to. They take their places when the block ends well, and go when not.
 
     All are written out before the first takes its place. Killed between two of these moves, the first is new already.
+    Of a link the file that it names is written.
 
     Raises:
-      RunError: a file could not be written: what stood at `paths` before is untouched; or not moved to its place.
+      RunError: a file could not be written: what stood at `paths` before is untouched; or not moved to its place; or
+        there stands no file, but a folder, a device or a pipe.
     """
-    paths = [Path(path) for path in paths]
+    paths = [Path(os.path.realpath(path)) for path in paths]
+    for path in paths:
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path} is no file: choose another")
     # Two writers do not share one: not two processes, not two machines on one disk, not two threads.
     parts = [path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part") for path in paths]
     try:

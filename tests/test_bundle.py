@@ -112,3 +112,84 @@ def test_bundle_and_run_on_a_machine_with_jax_alone(tmp_path):
     record = Record.read(folder)
     assert record.epochs_done == 1 and record.data.n_train == 256 and record.environment.backend == "jax"
     assert record.metric("MNIST-classifier Fréchet distance").n == 200
+
+
+def home_and_archive(tmp_path, **new):
+    """One run at home and the same one in an archive, its record changed."""
+    copies(tmp_path / "away", a=10)
+    copies(tmp_path / "home", a=10)
+    record = tmp_path / "away" / "beyond" / "a" / "record.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | new))
+    if new.get("metrics") == []:
+        (record.parent / "unmeasured").touch()
+    return away.pack(tmp_path / "away", tmp_path), tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [({"seed": 7}, "is another run"), ({"batch_size": 7}, "is another run"), ({"metrics": []}, "is not")],
+)
+def test_another_run_and_an_unmeasured_one_do_not_take_the_place(new, message, tmp_path):
+    archives, home = home_and_archive(tmp_path, **new)
+    before = (home / "beyond" / "a" / "record.json").read_bytes()
+    with pytest.raises(RunError, match=message):
+        take_home(archives, home)
+    assert (home / "beyond" / "a" / "record.json").read_bytes() == before
+
+
+def test_what_lies_in_folders_is_not_swept_away(tmp_path):
+    archives, home = home_and_archive(tmp_path)
+    kept = home / "beyond" / "a" / "checkpoints" / "last.h5"
+    kept.parent.mkdir()
+    kept.write_text("weights")
+    with pytest.raises(RunError, match="something else than a published run"):
+        take_home(archives, home)
+    assert kept.exists()
+    shutil.copy(RECORD / "record.json", tmp_path / "away" / "beyond" / "record.json")
+    archives = away.pack(tmp_path / "away", tmp_path)
+    with pytest.raises(RunError):  # a run above the others
+        take_home(archives, tmp_path / "elsewhere")
+
+
+def test_a_run_in_two_archives_is_refused(tmp_path):
+    (archive,), home = home_and_archive(tmp_path)
+    shutil.copy(archive, tmp_path / "again.tar.xz")
+    with pytest.raises(RunError, match="once more"):
+        take_home([archive, tmp_path / "again.tar.xz"], home)
+
+
+def test_a_garbled_header_is_not_taken_for_the_end(tmp_path):
+    """One bit of the second header changed before it was packed in xz: `tarfile` ends there without a word."""
+    (archive,), home = home_and_archive(tmp_path)
+    data = bytearray(archive.read_bytes())
+    refused = 0
+    for at in range(200, len(data) - 200, len(data) // 12):
+        flipped = data.copy()
+        flipped[at] ^= 1
+        archive.write_bytes(flipped)
+        try:
+            take_home([archive], home)
+        except RunError:
+            refused += 1
+    assert refused == len(range(200, len(data) - 200, len(data) // 12))
+
+
+def test_measurements_of_an_earlier_training_do_not_stay(tmp_path):
+    archives, home = home_and_archive(tmp_path)
+    run = home / "beyond" / "a"
+    (run / "epochs.json").write_text("{}")
+    (run / "notes.txt").write_text("mine")
+    take_home(archives, home)
+    assert (run / "epochs.json").exists()  # of the same training
+    history = (run / "history.csv").read_text().splitlines()
+    (run / "history.csv").write_text(
+        "\n".join([history[0], *(line.replace(",", ",1", 1) for line in history[1:])]) + "\n"
+    )
+    take_home(archives, home)
+    assert not (run / "epochs.json").exists() and (run / "notes.txt").read_text() == "mine"
+
+
+def test_half_written_files_are_not_packed(tmp_path):
+    copies(tmp_path / "away", a=10)
+    (tmp_path / "away" / "beyond" / "a" / "epochs.json.1234abcd.part").write_text("{")
+    assert [folder.name for folder in take_home(away.pack(tmp_path / "away", tmp_path), tmp_path / "home")] == ["a"]

@@ -178,7 +178,7 @@ def test_results_are_printed_where_their_file_cannot_be_written(ganvae, monkeypa
     (tmp_path / "m.json").mkdir()
     code, out, err = ganvae("evaluate", "x", "--json", "m.json")
     assert code == 4 and "MSE" in out and "1.5" in out and len(err.splitlines()) == 1
-    assert "m.json could not be written" in err and list(tmp_path.iterdir()) == [tmp_path / "m.json"]
+    assert "m.json is no file" in err and list(tmp_path.iterdir()) == [tmp_path / "m.json"]
 
 
 def test_a_full_disk_is_named_with_its_mend_wherever_it_shows(ganvae, monkeypatch):

@@ -279,3 +279,16 @@ def test_a_header_that_tells_of_too_few_bytes_is_seen(tmp_path):
         assert (file["x"] != x).any()  # without a word
     with pytest.raises(files.NPZ_FAULTS, match="x"):
         files.read_npz(path)
+
+
+def test_a_device_a_pipe_and_a_link_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RunError, match="pipe is no file"):
+        files.write_text(tmp_path / "pipe", "x")
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "own").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "own")
+    files.write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "own").read_text() == "new"
+    with pytest.raises(RunError, match="null is no file"):
+        files.write_text("/dev/null", "x")

@@ -58,3 +58,26 @@ def test_a_vast_picture_is_refused_by_its_header(tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(DataError, match="a.png: no readable PNG"):
         load_images(tmp_path)
+
+
+def test_changed_bytes_of_a_picture_are_seen(tmp_path):
+    grey = np.random.default_rng(1).integers(0, 256, (28, 28), dtype=np.uint8) // 64 * 64
+    path = tmp_path / "0.png"
+    Image.fromarray(grey).save(path)
+    data = path.read_bytes()
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 4
+        path.write_bytes(changed)
+        try:
+            found = to_uint8(load_images(tmp_path))
+        except DataError:
+            continue
+        np.testing.assert_array_equal(found, grey[None], err_msg=f"byte {at}")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "BMP"])
+def test_another_format_under_the_name_of_a_png_is_refused(kind, tmp_path):
+    Image.fromarray(np.zeros((28, 28), "uint8")).save(tmp_path / "0.png", kind)
+    with pytest.raises(DataError, match="no readable PNG"):
+        load_images(tmp_path)

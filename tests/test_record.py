@@ -108,7 +108,7 @@ def test_what_a_person_changed_is_seen_and_an_older_record_without_a_checksum_is
 
 def test_a_file_beside_the_record_is_the_one_it_was_written_with(tmp_path):
     (tmp_path / "history.csv").write_bytes(b"epoch,loss\n1,2.5\n")
-    record = make().with_files(tmp_path, "history.csv", "weights.h5")
+    record = make(epochs_done=1).with_files(tmp_path, "history.csv", "weights.h5")
     (tmp_path / "record.json").write_text(record.to_json())
     assert list(record.files) == ["history.csv"] and Result(tmp_path).history == {"epoch": [1], "loss": [2.5]}
     (tmp_path / "history.csv").write_bytes(b"epoch,loss\r\n1,2.5\r\n")  # as version control may
@@ -118,9 +118,10 @@ def test_a_file_beside_the_record_is_the_one_it_was_written_with(tmp_path):
         Result(tmp_path).history  # noqa: B018
 
 
-@pytest.mark.parametrize("text", ["", "\ufeff", "epoch,loss\n", "epoch,loss\n1\n", "epoch,loss\n1,x\n", "\0"])
+@pytest.mark.parametrize("text", ["", "\ufeff", "epoch,loss\n", "epoch,loss\n1\n", "epoch,loss\n1,x\n", "\0",
+                                  "epoch,loss\n1,2.5\n2,2.5\n", "epoch,loss\n2,2.5\n", "loss\n2.5\n"])  # fmt: skip
 def test_a_history_that_is_none_is_answered(tmp_path, text):
-    (tmp_path / "record.json").write_text(make().to_json())
+    (tmp_path / "record.json").write_text(make(epochs_done=1).to_json())
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(RunError, match=r"history\.csv is no history of a run"):
         Result(tmp_path).history  # noqa: B018

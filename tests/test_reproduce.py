@@ -74,3 +74,21 @@ def test_arrays_come_back_from_the_file_as_they_were_whenever_it_was_written(tmp
     with np.load(tmp_path / "a.npz") as file:
         assert file["x"].dtype == np.uint8 and np.array_equal(file["x"], arrays["x"]) and int(file["seed"]) == 3
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_another_run_in_the_place_of_a_finished_one_is_not_taken_for_it(small):
+    list(reproduce.reproduce(seeds=1))
+    with pytest.raises(RunError, match="holds another run"):
+        list(reproduce.reproduce(seeds=1, precision="mixed_bfloat16"))
+    with pytest.raises(RunError, match="a run must be one of"):
+        reproduce.choose("")
+
+
+def test_samples_of_black_and_white_alone_are_measured(small):
+    (folder,) = reproduce.reproduce(seeds=1)
+    record = Record.read(folder)
+    x = np.random.default_rng(0).integers(0, 2, (120, 28, 28, 1)) * (2 / 255) - 1
+    evaluation.store_samples(folder, x.astype("float32"), 0, record)
+    assert Result(folder).samples.max() == 1
+    found = evaluate_target(folder, n=120, features=("pixels",), progress=False)
+    assert found[0].n == 120

@@ -150,7 +150,7 @@ def test_a_damaged_history_is_answered(tmp_path, text):
 
 
 def test_a_byte_order_mark_in_a_history_is_passed_over(tmp_path):
-    put(tmp_path, "a")
+    put(tmp_path, "a", epochs_done=1)
     (tmp_path / "a" / "history.csv").write_text("epoch,loss\n1,2.5\n", encoding="utf-8-sig")
     assert find("a", tmp_path).history == {"epoch": [1.0], "loss": [2.5]}
 
@@ -166,7 +166,7 @@ def test_damaged_arrays_are_answered(tmp_path):
             with pytest.raises(RunError, match=f"{name}.npz cannot be read"):
                 getattr(find("a", tmp_path), name)
     np.savez(path, y=[1])
-    with pytest.raises(RunError, match="samples.npz lacks x"):
+    with pytest.raises(RunError, match="samples.npz lacks epoch, seed, x"):
         assert find("a", tmp_path).samples is None
 
 
@@ -176,3 +176,13 @@ def test_spread():
 
 def test_html_is_escaped():
     assert "<td>a &lt; b</td>" in html_table([{"column": "a < b"}])
+
+
+def test_bounds_of_other_k_and_times_of_other_backends_have_no_common_mean(tmp_path):
+    for i, k in enumerate((100, 5_000)):
+        bound = MetricResult.of("importance-weighted bound on log p(x)", -90.0 + 10 * i, 50, extra={"k": k})
+        where = make().environment.model_copy(update={"backend": ("tensorflow", "jax")[i]})
+        put(tmp_path, f"s{i}", seed=i, metrics=[bound], environment=where, seconds_per_epoch=10.0 + 20 * i)
+    (row,) = Scoreboard.read(tmp_path).rows()
+    assert row["s/epoch"] == "10; 30" and row["on"].endswith(", jax")
+    assert any(cell.startswith("-90") and "; -80" in cell for cell in row.values())

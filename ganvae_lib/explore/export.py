@@ -11,7 +11,7 @@ from ..errors import RunError
 from ..files import locked, sweep, together
 from ..latent import traversal
 from ..runs import load_run
-from ..runs.record import is_name
+from ..runs.record import Record, is_name
 from ..runs.results import Result
 from ..runs.run import grid
 from .modulated import modulated_layers
@@ -50,10 +50,11 @@ def export(run, to, *, name: str | None = None) -> dict:
     run, to = Path(run), Path(to)
     if name is not None and not is_name(name):
         raise RunError(f"{name!r} is no name for a model: use letters, digits, '-' and '_', no path")
+    if name is not None and name.endswith((".encoder", ".training")):
+        raise RunError(f"{name!r} is the name of a part of another model: choose another")
+    Record.read(run)
     if not (run / "weights.h5").exists():
-        raise RunError(
-            f"{run} keeps no weights to export: they were too large for results/; export a smaller variation"
-        )
+        raise RunError(f"{run} keeps no weights to export: publish the run with them, or export a smaller variation")
     model, record = load_run(run)
     name = name or (record.model if record.variation == "report" else f"{record.model}-{record.variation}")
     if model.page_kind is None:
@@ -185,8 +186,9 @@ def _training(result: Result, told: dict) -> dict | None:
 
 def _codes(result: Result) -> dict:
     """What the snapshots say of the test images' codes, for the map and the walks between digits."""
-    codes = result.at_epochs("codes")[result.record.epochs_done].astype(float)
-    y = result.snapshots["y_test"]
+    if (codes := result.at_epochs("codes").get(result.record.epochs_done)) is None:
+        raise RunError(f"{result.folder} keeps no codes of its last epoch: publish it from its checkpoints")
+    codes, y = codes.astype(float), result.snapshots["y_test"]
     mean = codes.mean(axis=0)
     _, lengths, axes = np.linalg.svd(codes - mean, full_matrices=False)
     axes = axes[:2] * np.sign(axes[:2, np.abs(axes[:2]).argmax(axis=1)].diagonal())[:, None]

@@ -132,7 +132,7 @@ def evaluate_samples(
             floors = _FLOORS[key]
             found = [r.with_floor(floors[r.name], how) if r.name in floors and r.floor is None else r for r in found]
         unseen = (floor_set if stand_in else None) if against_train else whole
-        if train_images is not None and unseen is not None and network.describe()["name"] != "inception":
+        if train_images is not None and unseen is not None and not network.describe()["name"].startswith("inception"):
             what = f"training images, {network.describe()['name']}"
             trained_on = _gather_features(network, train_images, what, progress)
             samples, fresh = (np.concatenate(side.features)[:QUERIES] for side in (measured, unseen))

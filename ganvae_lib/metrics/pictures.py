@@ -1,6 +1,7 @@
 """A folder of pictures as greys 0 to 255, each read as a person sees it, or refused in one line."""
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,10 @@ def _grey(file: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is refused below
-            with Image.open(file) as image:
+            data = file.read_bytes()
+            with Image.open(BytesIO(data), formats=["PNG"]) as image:
+                image.verify()  # the checksums, which are not compared when it is read
+            with Image.open(BytesIO(data), formats=["PNG"]) as image:
                 if image.size != (28, 28):
                     raise DataError(f"{file}: {image.size[0]}×{image.size[1]} pixels, where 28×28 is needed")
                 if getattr(image, "n_frames", 1) > 1:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..errors import CourseError, RunError
 from ..files import whole
+from .bundle import PARTS
 
 PACK_LIMIT = 15_000_000  # bytes an archive
 PACK_EVERY = 45  # seconds
@@ -131,7 +132,6 @@ def _worker(args) -> int:
 
     from ..data import load_mnist
     from ..training import BACKEND, keep_programs
-    from .epochs import measure_checkpoints
     from .plan import RUNS
     from .record import Record
     from .reproduce import full_mnist, one
@@ -149,6 +149,7 @@ def _worker(args) -> int:
         if (target / "record.json").exists():
             done = Record.read(target)
             if done.metrics and done.epochs_done >= (args.epochs or run.epochs):
+                failed |= not _measured_on_its_way(run, seed, folder, target, mnist, args.deadline)
                 continue
         began = time.time()
         try:
@@ -170,9 +171,22 @@ def _worker(args) -> int:
             f"{record.name}: {record.epochs_done} epochs, {time.time() - began:.0f} s, {json.dumps(figures)}",
             flush=True,
         )
-        if seed == 0 and run.epochs >= 30 and time.time() < args.deadline:
-            measure_checkpoints(folder, target / "epochs.json", mnist=mnist, n=run.n)
+        failed |= not _measured_on_its_way(run, seed, folder, target, mnist, args.deadline)
     return 4 if failed else 0
+
+
+def _measured_on_its_way(run, seed, folder, target, mnist, deadline) -> bool:
+    """Measure the first seed of a long run at its checkpoints where that is not done. → whether nothing went wrong."""
+    from .epochs import measure_checkpoints
+
+    if seed or run.epochs < 30 or (target / "epochs.json").exists() or time.time() > deadline:
+        return True
+    try:
+        measure_checkpoints(folder, target / "epochs.json", mnist=mnist, n=run.n)
+    except Exception:  # the run itself is measured
+        traceback.print_exc()
+        return False
+    return True
 
 
 def pack(results: Path, out: Path) -> list[Path]:
@@ -195,7 +209,9 @@ def pack(results: Path, out: Path) -> list[Path]:
         path = out / f"results-{i}.tar.xz"
         with whole(path) as part, tarfile.open(part, "w:xz", preset=1) as archive:
             for folder in group:
-                archive.add(folder, folder.relative_to(results).as_posix())
+                for part_of in (folder / name for name in PARTS):  # not what is being written now
+                    if part_of.is_file():
+                        archive.add(part_of, part_of.relative_to(results).as_posix())
         paths.append(path)
     return paths
 

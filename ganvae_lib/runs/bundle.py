@@ -86,12 +86,14 @@ NAME = re.compile(r"[\w.+-]+(/[\w.+-]+)?")
 def take_home(archives, results) -> list[Path]:
     """Bring runs that were trained away (results-N.tar.xz) into `results`, each as a whole. → their folders.
 
-    A folder takes the place of one with as many epochs or fewer; what it does not bring, `epochs.json` say, stays.
+    A folder takes the place of one of the same run with as many epochs or fewer; notes in it stay, and `epochs.json`
+    where its training is the beginning of the new one.
 
     Raises:
-      RunError: an archive is damaged or holds anything but runs, or a run in `results` has more epochs.
+      RunError: an archive is damaged, holds anything but runs, or one that another archive holds; or in `results` there
+        is in its place another run, one with more epochs, one that is measured where the new one is not, or no run.
     """
-    results, taken, hidden = Path(results), [], ".taken-"
+    results, taken, hidden, seen = Path(results), [], ".taken-", set()
     with (
         locked(results, "taking runs home", make=True),
         tempfile.TemporaryDirectory(dir=results, prefix=hidden) as folder,
@@ -101,7 +103,7 @@ def take_home(archives, results) -> list[Path]:
                 shutil.rmtree(left)
         for archive in map(Path, archives):
             try:
-                with tarfile.open(archive) as file:
+                with tarfile.open(archive, "r:xz") as file:
                     for member in file:
                         name, _, part = member.name.rpartition("/")
                         if member.isdir() and NAME.fullmatch(member.name):
@@ -110,24 +112,57 @@ def take_home(archives, results) -> list[Path]:
                             raise RunError(
                                 f"{archive} holds {member.name!r}, which is no part of a run: nothing was taken"
                             )
+                        if member.name in seen:
+                            raise RunError(f"{archive} holds {member.name!r} once more: nothing was taken")
+                        seen.add(member.name)
                         file.extract(member, folder, filter="data")
+                    # A damaged header is taken for the end of the archive: the checksum stands at the real one.
+                    while file.fileobj.read(1 << 20):
+                        pass
             except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
                 mend = mend_of(error, "fetch it again")
                 raise RunError(f"{archive} cannot be read ({error}): {mend}; nothing was taken") from error
         found = sorted(path.parent for path in Path(folder).rglob("record.json"))
         for new in found:
-            old, record = results / new.relative_to(folder), Record.read(new)
-            if (old / "record.json").exists() and Record.read(old).epochs_done > record.epochs_done:
-                raise RunError(f"{old} has more epochs than the one in the archive: move it away first")
+            _may_take_the_place(new, results / new.relative_to(folder))
         for new in found:
             old = results / new.relative_to(folder)
             with locked(old, "taking it home"), beside(old) as place:
                 for path in old.iterdir() if old.exists() else ():
-                    if path.is_file() and path.name not in PARTS[:-1]:
+                    if path.name not in PARTS[:-1] and (path.name != "epochs.json" or _goes_on(old, new)):
                         shutil.copy(path, place / path.name)
                 shutil.copytree(new, place, dirs_exist_ok=True)
             taken.append(old)
     return taken
+
+
+def _may_take_the_place(new: Path, old: Path) -> None:
+    """RunError where the run in `new` is damaged, or must not stand in the place of what is in `old`."""
+    record = Record.read(new)
+    for path in new.iterdir():
+        if path.is_dir():
+            raise RunError(f"the archive has a run in {path.name}, within another: nothing was taken")
+        record.check(path)
+    if not old.exists() or not any(old.iterdir()):
+        return
+    if any(path.is_dir() for path in old.iterdir()) or not (old / "record.json").is_file():
+        raise RunError(f"{old} holds something else than a published run: choose another folder")
+    before = Record.read(old)
+    if before.name != record.name or not record.is_of(before.identity):
+        raise RunError(f"{old} is another run than the one in the archive, {record.name}: move it away first")
+    if before.epochs_done > record.epochs_done:
+        raise RunError(f"{old} has more epochs than the one in the archive: move it away first")
+    if before.metrics and not record.metrics and before.epochs_done == record.epochs_done:
+        raise RunError(f"{old} is measured, the one in the archive is not: move it away first")
+
+
+def _goes_on(old: Path, new: Path) -> bool:
+    """Whether the training in `new` begins with that in `old`: the history holds the seconds of each epoch."""
+    before, now = (
+        (folder / "history.csv").read_text(encoding="utf-8").splitlines() if (folder / "history.csv").exists() else []
+        for folder in (old, new)
+    )
+    return bool(before) and now[: len(before)] == before
 
 
 def main(argv=None) -> None:

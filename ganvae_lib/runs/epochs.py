@@ -21,7 +21,7 @@ def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISI
     with what is missing. `say` gets a line for each.
 
     Raises:
-      RunError: `out` is something else, or damaged; or the run is.
+      RunError: `out` is something else, damaged, of another run, or was measured otherwise; or the run is damaged.
     """
     from ..training import BACKEND, accelerator, named_checkpoints
 
@@ -33,11 +33,13 @@ def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISI
         raise RunError(f"{out} cannot be read ({first_line(error)}): restore it, or delete it") from error
     if not isinstance(old, dict) or not isinstance(old.get("epochs", {}), dict):
         raise RunError(f"{out} holds something else than a run's metrics by epoch: choose another file")
-    rows = old.get("epochs", {}) if old.get("settings") == settings else {}
-    named = named_checkpoints(run / "checkpoints")
+    rows, named = old.get("epochs", {}), named_checkpoints(run / "checkpoints")
     _, record = load_run(run)
-    if old.get("run", record.name) != record.name:
+    if old.get("run", record.name) != record.name or not record.is_of(old.get("identity")):
         raise RunError(f"{out} holds the metrics of another run, {old['run']}: choose another file")
+    for what, now in (("settings", settings), ("features", json.loads(json.dumps(network.describe())))):
+        if old.get(what, now) != now:
+            raise RunError(f"{out} was measured with other {what}: choose another file, or move it away")
     for epoch in sorted({*named, record.epochs_done}):
         if str(epoch) in rows:
             continue
@@ -49,8 +51,9 @@ def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISI
         kept = {m.name.removeprefix("MNIST-classifier "): m for m in found}
         rows[str(epoch)] = {name: kept[name].value for name in KEPT} | {"counts": kept["digit modes"].extra["counts"]}
         told = {
-            "measured by": "ganvae_lib.runs.epochs", "run": record.name, "features": network.describe(),
-            "settings": settings, "environment": environment(BACKEND, accelerator()).model_dump(mode="json"),
+            "measured by": "ganvae_lib.runs.epochs", "run": record.name, "identity": record.identity,
+            "features": network.describe(), "settings": settings,
+            "environment": environment(BACKEND, accelerator()).model_dump(mode="json"),
             "epochs": dict(sorted(rows.items(), key=lambda row: int(row[0]))),
         }  # fmt: skip
         write_text(out, json.dumps(told, indent=1, ensure_ascii=False) + "\n")

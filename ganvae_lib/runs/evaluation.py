@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,8 @@ from ..metrics import (
 from ..models.baselines import BASELINES
 from ..paper import DECISIONS
 from .record import Record
-from .results import read_npz, save_npz
-from .run import check_run, load_run, sample
+from .results import save_npz, stored_samples
+from .run import load_run, sample
 
 DECODER_LIMIT = 100_000  # parameters: a decoder or generator this small is inverted, and kept at each figure's epoch
 INVERTED_IMAGES, INVERSION_STEPS, INVERSION_STARTS = 100, 200, 4
@@ -111,7 +111,8 @@ def merged(before: list[MetricResult], now: list[MetricResult]) -> list[MetricRe
     """What is measured now, and of what was measured before the results in another network, of another set or N."""
 
     def key(m):
-        return m.name, m.feature_network and (m.feature_network.name, m.feature_network.sha256), m.reference, m.n
+        network = m.feature_network and (m.feature_network.name, m.feature_network.sha256)
+        return m.name, network, m.reference, m.n_reference, m.n
 
     replaced = {key(m) for m in now}
     return [*now, *(m for m in before if key(m) not in replaced)]
@@ -168,7 +169,8 @@ def _samples(folder: Path, record: Record, model, n: int | None, seed: int, mnis
         return _baseline_samples(record, mnist, n or measured, seed)
     path, keep = folder / "samples.npz", False
     if path.exists():
-        images, stored = load_images(path), stored_samples(folder, record)
+        stored = stored_samples(folder, record)
+        images = to_unit_range(stored["x"])
         current = stored["epoch"] == record.epochs_done
         if current and stored["seed"] == seed and n in (None, len(images)):
             return images
@@ -188,17 +190,6 @@ def store_samples(folder: Path, images: np.ndarray, seed: int, record: Record) -
     """Keep the samples (N, 28, 28, 1) of a run's model beside its record."""
     told = {"x": to_uint8(images), "seed": seed, "epoch": record.epochs_done, "run": json.dumps(record.identity)}
     save_npz(folder / "samples.npz", told)
-
-
-def stored_samples(folder: Path, record: Record) -> dict[str, np.ndarray]:
-    """What `store_samples` kept. RunError where it is missing, damaged or another run's."""
-    path = folder / "samples.npz"
-    stored = read_npz(path, "x", "seed", "epoch")
-    told = str(stored["run"]) if "run" in stored else None  # an older version did not say whose they are
-    with suppress(ValueError):
-        told = told and json.loads(told)
-    check_run(path, told, record)
-    return stored
 
 
 def _trained_on(record: Record | None, mnist: MNIST) -> np.ndarray:

@@ -11,9 +11,9 @@ from ..errors import RunError
 from ..files import beside, locked, write_text
 from ..models.baselines import BASELINES
 from ..paper import DECISIONS, TRAINING
-from .evaluation import check_data, evaluate_target, is_small, store_samples, stored_samples
+from .evaluation import check_data, evaluate_target, is_small, store_samples
 from .record import DataSource, Record, checksum, environment
-from .results import read_npz, save_npz
+from .results import read_npz, save_npz, stored_samples
 from .run import load_run, sample
 
 KEEP = ("samples", "snapshots", "codes", "weights")  # what `publish` can keep of a run, beside record and history
@@ -75,7 +75,9 @@ def publish(
         with beside(folder) as new:
             _carry_over(folder, new, record)
             record.check(run / "history.csv")
-            shutil.copy(run / "history.csv", new / "history.csv")
+            # Killed behind its line, and before its checkpoint, an epoch is in the history and not in the weights.
+            lines = (run / "history.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+            (new / "history.csv").write_text("".join(lines[: record.epochs_done + 1]), encoding="utf-8")
             small = {name: array.astype("float16") for name, array in state_arrays(model, weights_only=True).items()}
             if "weights" in keep and sum(array.nbytes for array in small.values()) <= WEIGHTS_LIMIT:
                 meta = {"epoch": record.epochs_done, "stored as": "float16", "run": record.identity}

@@ -174,6 +174,13 @@ class Record(_Strict):
         return f"{self.model}-{self.variation}-seed{self.seed}"
 
 
+def check_run(path: Path, told, record: Record) -> None:
+    """RunError where a file that says it is of the run `told` was copied in from another; an older one says nothing."""
+    if not record.is_of(told):
+        name = told.get("name") if isinstance(told, dict) else str(told).split(" ")[0]
+        raise RunError(f"{path} is of another run, {name}: put its own back")
+
+
 def environment(backend: str, accelerator: str = "") -> Environment:
     """The software and hardware of this process, the accelerator first where it computes on one."""
     package = {"tensorflow": "tensorflow", "jax": "jax"}[backend]

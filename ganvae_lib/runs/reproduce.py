@@ -29,9 +29,19 @@ class Task:
 
     @property
     def done(self) -> bool:
-        """Whether it is published, measured, with as many epochs."""
+        """Whether it is published, measured, with as many epochs. RunError where another run stands in its place."""
         before = _record(self.target)
-        return before is not None and bool(before.metrics) and before.epochs_done >= self.epochs
+        if before is None:
+            return False
+        wanted = (self.run.kind, self.run.variation, self.seed)
+        found = (before.model, before.variation, before.seed)
+        if self.run.kind != "baseline":
+            wanted += (self.precision, self.run.batch_size)
+            found += (before.precision, before.batch_size)
+        if wanted != found:
+            told = " instead of ".join(", ".join(map(str, one)) for one in (found, wanted))
+            raise RunError(f"{self.target} holds another run, {told}: choose another folder for the results")
+        return bool(before.metrics) and before.epochs_done >= self.epochs
 
     def do(self, mnist: MNIST, progress: bool = True) -> Record:
         """Train it, or go on with it, and publish it."""
@@ -99,7 +109,7 @@ def choose(only: str | None) -> dict[str, Run]:
       RunError: there is none.
     """
     chosen = {name: run for name, run in RUNS.items() if only is None or name == only}
-    chosen = chosen or {name: run for name, run in RUNS.items() if name.startswith(only)}
+    chosen = chosen or {name: run for name, run in RUNS.items() if only and name.startswith(only)}
     if not chosen:
         raise RunError(f"a run must be one of {', '.join(RUNS)}, or the beginning of some; got {only!r}")
     return chosen

@@ -1,7 +1,9 @@
 """What lies in `results/`: read a run's record, history and snapshots, or say plainly that it is not there."""
 
 import csv
+import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from .. import files
 from ..errors import RunError
 from ..files import NPZ_FAULTS, first_line, whole
-from .record import Record
+from .record import Record, check_run
 
 # In a clone, beside the library; on Colab, in the clone that the first cell of a chapter makes.
 FOLDER = next(
@@ -36,8 +38,11 @@ class Result:
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
                 rows = list(csv.DictReader(file, strict=True))
-            return {column: [float(row[column]) for row in rows] for column in rows[0]}
-        except (OSError, ValueError, TypeError, IndexError, csv.Error) as error:
+            history = {column: [float(row[column]) for row in rows] for column in rows[0]}
+            if history["epoch"] != list(range(1, self.record.epochs_done + 1)):
+                raise ValueError(f"it is not of the record's {self.record.epochs_done} epochs")
+            return history
+        except (OSError, ValueError, TypeError, IndexError, KeyError, csv.Error) as error:
             raise RunError(f"{path} is no history of a run ({first_line(error)}): restore it") from error
 
     @property
@@ -56,7 +61,23 @@ class Result:
         """The stored samples (N, 28, 28), uint8, that the record's metrics were measured on; None if none are kept."""
         if not (self.folder / "samples.npz").exists():
             return None
-        return read_npz(self.folder / "samples.npz", "x")["x"]
+        stored = stored_samples(self.folder, self.record)
+        if stored["epoch"] != self.record.epochs_done:
+            raise RunError(f"{self.folder / 'samples.npz'} is of epoch {stored['epoch']}: publish the run again")
+        return stored["x"]
+
+
+def stored_samples(folder: Path, record: Record) -> dict[str, np.ndarray]:
+    """What `store_samples` kept. RunError where it is missing, damaged or another run's."""
+    path = folder / "samples.npz"
+    stored = read_npz(path, "x", "seed", "epoch")
+    if stored["x"].dtype != np.uint8 or stored["x"].shape[1:] != (28, 28) or not len(stored["x"]):
+        raise RunError(f"{path} holds no samples, uint8 (N, 28, 28): delete it, and samples are drawn again")
+    told = str(stored["run"]) if "run" in stored else None  # an older version did not say whose they are
+    with suppress(ValueError):
+        told = told and json.loads(told)
+    check_run(path, told, record)
+    return stored
 
 
 def read_npz(path: Path, *needed: str) -> dict[str, np.ndarray]:

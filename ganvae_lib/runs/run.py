@@ -10,7 +10,7 @@ from ..data import MNIST, to_uint8, to_unit_range
 from ..errors import RunError, TrainingError
 from ..files import first_line, locked, sweep, whole, write_text
 from ..paper import DECISIONS, TRAINING
-from .record import DataSource, Record, environment
+from .record import DataSource, Environment, Record, check_run, environment
 
 
 def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.epochs, batch_size=DECISIONS.batch_size,
@@ -103,11 +103,15 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
             precision=precision, environment=where, seconds_per_epoch=None, metrics=[],
             data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
         )  # fmt: skip
-        path, history, measured = _take_up(out, record, model) if resume else (None, [], [])
+        path, history, measured, earlier = _take_up(out, record, model) if resume else (None, [], [], where)
         checkpoints = Checkpoints(
             out / "checkpoints", epochs, history, seconds=checkpoint_seconds, run=record.identity, writes=keeper
         )
         checkpoints.restore(path)
+        # Of a run on two machines the record names the one that trained last, and its seconds.
+        since = len(history) if earlier.hardware != where.hardware and len(history) < epochs else 0
+        if history:
+            record = record.model_copy(update={"environment": earlier})
         record = _progressed(record, history, measured)
 
         def keep(record):
@@ -117,9 +121,10 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         keep(record)
         first = record.epochs_done
         if first < epochs:
+            record = record.model_copy(update={"environment": where})
 
             def keep_record(epoch, logs):
-                keep(_progressed(record, checkpoints.history))
+                keep(_progressed(record, checkpoints.history, since=since))
 
             callbacks = [
                 Shuffle(batches),
@@ -138,7 +143,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
                     )  # fmt: skip
             finally:
                 bar.close()
-            record = _progressed(record, checkpoints.history)
+            record = _progressed(record, checkpoints.history, since=since)
         if not keeper:
             return record
         meta = {"epoch": record.epochs_done, "run": record.identity}
@@ -230,8 +235,8 @@ def grid(x: np.ndarray):
     return Image.fromarray(filled.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28))
 
 
-def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list]:
-    """Load the newest checkpoint of the same run into `model`. → it, the history so far, what was measured there."""
+def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list, Environment]:
+    """Load the newest checkpoint of the same run into `model`. → it, the history, what was measured, where it ran."""
     from ..models.variations import completed
     from ..training import assign_arrays, load_arrays, newest_checkpoint
 
@@ -254,24 +259,20 @@ def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list]
             )
     path = newest_checkpoint(out / "checkpoints")
     if path is None:  # killed within its first epoch: it begins again and ends the same
-        return None, [], []
+        return None, [], [], record.environment
     arrays, meta = load_arrays(path)
     check_run(path, meta.get("run"), record)
     assign_arrays(model, arrays, path)
     history = meta["history"]
-    return path, history, before.metrics if before.epochs_done == len(history) else []
+    return path, history, before.metrics if before.epochs_done == len(history) else [], before.environment
 
 
-def check_run(path: Path, told, record: Record) -> None:
-    """RunError where a file that says it is of the run `told` was copied in from another; an older one says nothing."""
-    if not record.is_of(told):
-        name = told.get("name") if isinstance(told, dict) else str(told).split(" ")[0]
-        raise RunError(f"{path} is of another run, {name}: put its own back")
+def _progressed(record: Record, history: list, measured=(), since: int = 0) -> Record:
+    """The record after the epochs of `history`, those after the first `since` timed.
 
-
-def _progressed(record: Record, history: list, measured=()) -> Record:
-    """The record after the epochs of `history`. `measured`: on the weights of then; each epoch makes others."""
-    seconds = median(row["seconds"] for row in history) if history else None
+    `measured`: on the weights of then; each epoch makes others.
+    """
+    seconds = median(row["seconds"] for row in history[since:] or history) if history else None
     done = {"epochs_done": len(history), "epochs": max(record.epochs, len(history)), "seconds_per_epoch": seconds}
     return record.model_copy(update=done | {"metrics": list(measured)})
 

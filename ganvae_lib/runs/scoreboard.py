@@ -107,7 +107,10 @@ class Scoreboard:
             seconds: dict[str, list[float]] = {}  # times on different machines have no common mean
             for record in records:
                 if record.seconds_per_epoch is not None:
-                    seconds.setdefault(record.environment.hardware, []).append(record.seconds_per_epoch)
+                    where = record.environment.hardware
+                    if record.environment.backend != "tensorflow":
+                        where += f", {record.environment.backend}"
+                    seconds.setdefault(where, []).append(record.seconds_per_epoch)
             row = {
                 "run": self._name(key),
                 "epochs": ABSENT if model == "baseline" else str(epochs),
@@ -163,7 +166,8 @@ def over_seeds(measured: list[tuple[int, MetricResult]]) -> str:
     kinds: dict[tuple, dict[int, list[float]]] = {}
     for seed, m in measured:
         network = m.feature_network and (m.feature_network.name, m.feature_network.sha256)
-        kind = (m.n, m.n_reference, m.reference, network, m.splits, m.unit, m.pixel_range)
+        asked = tuple((m.extra or {}).get(name) for name in ("k", "steps", "starts"))
+        kind = (m.n, m.n_reference, m.reference, network, m.splits, m.unit, m.pixel_range, asked)
         kinds.setdefault(kind, {}).setdefault(seed, []).append(m.value)
     cells = {kind: spread([mean(values) for values in seeds.values()]) for kind, seeds in kinds.items()}
     if len(cells) < 2:
