@@ -74,7 +74,6 @@ EXPLAINED = (  # module, what the changed line holds, why no test can notice
     ("metrics/reconstruction", ".reshape(-2, pixels)", "to NumPy every negative size is the unknown one"),
     ("metrics/prdc", "rim = 65 *", "a margin above rounding, and one as good"),
     ("metrics/prdc", "step = max(2,", "blocks of another size give the same numbers"),
-    ("metrics/memorisation", "step = max(2,", "blocks of another size give the same numbers"),
     ("metrics/memorisation", "found = min(k + 9", "a margin for near ties, and one as good"),
     ("metrics/stats", "max(4 / self.dim, 2048)", "when rows are compressed does not change what they hold"),
     ("metrics/stats", "max(4 * self.dim, 2049)", "when rows are compressed does not change what they hold"),
@@ -251,7 +250,8 @@ if __name__ == "__main__":
             print(f"{what} ({test})")
         for module, (n, _) in TARGETS.items():
             for _, _, what in mutants(module, n):
-                print(what)
+                if arguments.only in what:
+                    print(what)
         sys.exit()
     killed, survived, explained = run(arguments.only)
     tried = len(killed) + len(survived) + len(explained)

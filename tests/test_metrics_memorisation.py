@@ -145,3 +145,23 @@ def test_neighbours_are_right_where_float32_cannot_tell(kind):
     np.testing.assert_allclose(distances, np.sort(real, axis=1)[:, :3], rtol=1e-9)
     np.testing.assert_allclose(np.take_along_axis(real, found, axis=1), distances, rtol=1e-9)
     assert memorisation_metrics(base[:50], base, q)[0].extra["exact_copies"] == 50
+
+
+@pytest.mark.parametrize("apart", [1e3, 3e3, 1e4])
+def test_the_margin_for_rounding_is_wide_enough(apart):
+    base = np.concatenate([draw(300, 2), apart + draw(300, 2, 1)])
+    q = base[::3] + 0.3 * draw(200, 2, 2)
+    real = np.sqrt(((q[:, None] - base) ** 2).sum(-1)).min(axis=1)
+    np.testing.assert_allclose(nearest_neighbours(q, base)[1][:, 0], real, rtol=1e-9)
+
+
+def test_of_ordinary_features_no_row_is_searched_twice(monkeypatch):
+    sizes, distances = [], module._distances
+    monkeypatch.setattr(module, "_distances", lambda x, v: sizes.append(len(x)) or distances(x, v))
+    nearest_neighbours(draw(200, 64), draw(2_000, 64, 1))
+    assert sizes == [9] * 200
+
+
+def test_images_of_three_axes_are_rows_too():
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 28, 28))
+    assert nearest_neighbours(x[:5], x)[0][:, 0].tolist() == list(range(5))
