@@ -238,7 +238,9 @@ def reproduce(
         int | None, typer.Option(min=1, help="How many seeds of each, from 0. Default: the run's own.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each run. Default: the run's own.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Precision of the arithmetic. Default: float32.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Precision of the arithmetic. Default: the run's own.")
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Where the runs are trained, checkpoints and all.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Where they are published.")] = Path("results"),
     workers: Annotated[

@@ -46,7 +46,7 @@ def together(*paths, mend="make room or choose another folder"):
     """
     paths = [Path(os.path.realpath(path)) for path in paths]
     for path in paths:
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):  # unlike Path's, these say no where nobody can look
             raise RunError(f"{path} is no file: choose another")
     # Two writers do not share one: not two processes, not two machines on one disk, not two threads.
     parts = [path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part") for path in paths]

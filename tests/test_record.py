@@ -119,13 +119,13 @@ def test_a_file_beside_the_record_is_the_one_it_was_written_with(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "\ufeff", "epoch,loss\n", "epoch,loss\n1\n", "epoch,loss\n1,x\n", "\0",
-                                  "epoch,loss\n1,2.5\n2,2.5\n", "epoch,loss\n2,2.5\n", "loss\n2.5\n"])  # fmt: skip
+                                  "epoch,loss\n2,2.5\n", "loss\n2.5\n"])  # fmt: skip
 def test_a_history_that_is_none_is_answered(tmp_path, text):
     (tmp_path / "record.json").write_text(make(epochs_done=1).to_json())
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(RunError, match=r"history\.csv is no history of a run"):
         Result(tmp_path).history  # noqa: B018
-    (tmp_path / "history.csv").write_text("\ufeffepoch,loss\n1,2.5\n")  # saved by a spreadsheet
+    (tmp_path / "history.csv").write_text("\ufeffepoch,loss\n1,2.5\n2,9\n")  # saved by a spreadsheet, and in training
     assert Result(tmp_path).history == {"epoch": [1], "loss": [2.5]}
 
 

@@ -17,7 +17,7 @@ def nearest_neighbours(queries: Any, base: Any, k: int = 1) -> tuple[np.ndarray,
 
     Candidates are found in float32, block by block, and their distances then computed from the differences in
     float64, so that a copy is at distance 0 exactly. A row of which float32 cannot tell that all others are farther is
-    compared with the whole of `base` in float64.
+    compared with the whole of `base` in float64: slow where rows of `base` are repeated more than k + 8 times.
 
     Args:
       queries: (N, d) features, or images of any shape (N, …).

@@ -152,7 +152,7 @@ def _may_take_the_place(new: Path, old: Path) -> None:
         raise RunError(f"{old} is another run than the one in the archive, {record.name}: move it away first")
     if before.epochs_done > record.epochs_done:
         raise RunError(f"{old} has more epochs than the one in the archive: move it away first")
-    if before.metrics and not record.metrics and before.epochs_done == record.epochs_done:
+    if before.metrics and not record.metrics:
         raise RunError(f"{old} is measured, the one in the archive is not: move it away first")
 
 

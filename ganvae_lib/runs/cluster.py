@@ -38,8 +38,8 @@ def reproduce_on(*, workers: int | None = None, cluster: str | None = None, limi
 
     Raises:
       DataError: the full MNIST is not at hand.
-      RunError: Dask is not installed, the scheduler does not answer, it has no worker or one with several threads; or
-        at the end, runs have failed.
+      RunError: Dask is not installed, the scheduler does not answer, it has no worker or one with several threads; a
+        folder in `results` holds another run; or at the end, runs have failed.
     """
     if (workers is None) == (cluster is None):
         raise RunError("name either a number of workers or the address of a cluster")

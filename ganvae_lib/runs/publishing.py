@@ -12,7 +12,7 @@ from ..files import beside, locked, write_text
 from ..models.baselines import BASELINES
 from ..paper import DECISIONS, TRAINING
 from .evaluation import check_data, evaluate_target, is_small, store_samples
-from .record import DataSource, Record, checksum, environment
+from .record import DataSource, Record, environment
 from .results import read_npz, save_npz, stored_samples
 from .run import load_run, sample
 
@@ -71,13 +71,13 @@ def publish(
         check_data(run, record, mnist)
         if not (run / "history.csv").is_file():
             raise RunError(f"{run} has lost its history.csv: restore it, or resume the run, which writes it again")
-        before = _published(folder, record, run / "history.csv")
+        record.check(run / "history.csv")
+        # Killed behind its line, and before its checkpoint, an epoch is in the history and not in the weights.
+        history = (run / "history.csv").read_text(encoding="utf-8").splitlines()[: record.epochs_done + 1]
+        before = _published(folder, record, history)
         with beside(folder) as new:
             _carry_over(folder, new, record)
-            record.check(run / "history.csv")
-            # Killed behind its line, and before its checkpoint, an epoch is in the history and not in the weights.
-            lines = (run / "history.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-            (new / "history.csv").write_text("".join(lines[: record.epochs_done + 1]), encoding="utf-8")
+            (new / "history.csv").write_text("\n".join(history) + "\n", encoding="utf-8", newline="\n")
             small = {name: array.astype("float16") for name, array in state_arrays(model, weights_only=True).items()}
             if "weights" in keep and sum(array.nbytes for array in small.values()) <= WEIGHTS_LIMIT:
                 meta = {"epoch": record.epochs_done, "stored as": "float16", "run": record.identity}
@@ -104,7 +104,7 @@ def publish(
         return Record.read(folder)
 
 
-def _published(folder: Path, record: Record, history: Path | None = None) -> Record | None:
+def _published(folder: Path, record: Record, history: list[str] | None = None) -> Record | None:
     """The record of an earlier publication of this very training, to whose weights its metrics belong; None if none.
 
     The history tells one training of a run from another: it holds the seconds of each epoch.
@@ -124,7 +124,7 @@ def _published(folder: Path, record: Record, history: Path | None = None) -> Rec
         return None
     if history is not None:
         own = folder / "history.csv"
-        if not own.is_file() or checksum(own) != checksum(history):
+        if not own.is_file() or own.read_text(encoding="utf-8-sig").splitlines() != history:
             return None
     return before
 

@@ -90,10 +90,12 @@ def reproduce(
 
     Raises:
       DataError: the full MNIST is not at hand: a subset would give other numbers under the same names.
-      RunError: `only` names no run, or a folder holds something else.
+      RunError: `only` names no run, or a folder holds something else, another run say: told before any is trained.
     """
     wanted = tasks(only=only, seeds=seeds, epochs=epochs, precision=precision, runs=runs, results=results)
     mnist = full_mnist()
+    for task in wanted:
+        _ = task.done  # another run in its place is told of before hours of training
     for i, task in enumerate(wanted):
         if not task.done:
             told = f"{i + 1} of {len(wanted)}{_time_left(wanted[i:], results)}"

@@ -39,6 +39,8 @@ class Result:
             with open(path, encoding="utf-8-sig", newline="") as file:
                 rows = list(csv.DictReader(file, strict=True))
             history = {column: [float(row[column]) for row in rows] for column in rows[0]}
+            # In training, or killed there, a run has an epoch in its history before its record knows.
+            history = {column: values[: self.record.epochs_done] for column, values in history.items()}
             if history["epoch"] != list(range(1, self.record.epochs_done + 1)):
                 raise ValueError(f"it is not of the record's {self.record.epochs_done} epochs")
             return history
