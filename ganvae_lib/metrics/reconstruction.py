@@ -211,7 +211,7 @@ def importance_weighted_bound(
       `MetricResult` in nats per image; spread: the standard error over images. `extra`: K, `elbo`, the mean of
       log w (the ELBO of the same images from the same samples), the mean effective sample size (Σw)² / Σw², and
       `bias_estimate` = mean of −½ (1/ESS − 1/K), the leading term of E[L_K] − log p(x):
-        where it is not small, log p(x) is higher than the value says. It is −½ at most in size, however far off the
+      where it is not small, log p(x) is higher than the value says. It is −½ at most in size, however far off the
       value is, and 0 at K = 1: it says nothing where the effective sample size is near 1.
 
     Raises:
