@@ -217,11 +217,12 @@ def packed(folder):
     exported(folder)
     shutil.rmtree(folder / "models")
     (folder / "p" / "note.txt").unlink()
-    published(folder / "older")
     for name in ("a", "b"):
         shutil.copytree(folder / "p", folder / "away" / "beyond" / name)
-        shutil.copytree(folder / "older" / "p", folder / "home" / "beyond" / name)
-        (folder / "home" / "beyond" / name / "epochs.json").write_text("{}")
+        old = folder / "home" / "beyond" / name  # the same run, brought home before without its samples
+        shutil.copytree(folder / "p", old)
+        (old / "samples.npz").unlink()
+        (old / "epochs.json").write_text("{}")
 
 
 def archived(folder):
