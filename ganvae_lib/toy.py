@@ -80,7 +80,7 @@ class Ring:
     scale: float = 0.1
 
     def __post_init__(self):
-        if self.modes != int(self.modes) or self.modes < 1 or not min(self.radius, self.scale) > 0:
+        if not (float(self.modes).is_integer() and self.modes >= 1 and self.radius > 0 and self.scale > 0):
             raise CourseError("a ring has a whole number of modes, 1 or more, and a radius and a scale above 0")
 
     @property

@@ -87,6 +87,7 @@ def test_each_command_explains_itself(ganvae, command):
         (("train", "vae", "--seed", 2**32), "--seed"),
         (("sample", "run", "--n", 10**11), "--n"),
         (("evaluate", "run", "--n", 10**11), "--n"),
+        (("publish", "run", "--to", "x", "--from", "a.tar.xz"), "not both"),
         (("bake",), "bake"),
     ],
 )

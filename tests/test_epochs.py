@@ -32,6 +32,16 @@ def test_each_checkpoint_is_measured_once(tmp_path, monkeypatch):
     (tmp_path / "epochs.json").write_text(json.dumps(written | {"run": "vae-narrow-seed1"}))
     with pytest.raises(RunError, match="the metrics of another run, vae-narrow-seed1"):
         measure_checkpoints(tmp_path / "run", tmp_path / "epochs.json", n=200)
+    for change, message in (
+        ({"settings": written["settings"] | {"n": 100}}, "other settings"),
+        ({"features": written["features"] | {"sha256": "0" * 64}}, "other features"),
+        ({"identity": written["identity"] | {"batch_size": 7}}, "another run"),
+    ):
+        text = json.dumps(written | change)
+        (tmp_path / "epochs.json").write_text(text)
+        with pytest.raises(RunError, match=message):
+            measure_checkpoints(tmp_path / "run", tmp_path / "epochs.json", n=200)
+        assert (tmp_path / "epochs.json").read_text() == text  # what took hours stays
 
 
 def test_the_record_s_entropy_and_modes_are_those_of_its_counts():

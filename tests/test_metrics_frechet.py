@@ -266,7 +266,8 @@ def test_parts_of_any_size_give_a_distance_free_of_its_bias(sizes):
         found.append(jackknife(*sides))
     theta, error, infinite = np.mean(found, axis=0)
     assert theta > 0.15 and abs(infinite) < 0.015  # with weights as for equal parts -0.43 for (900, 50, 50)
-    assert np.std([one[2] for one in found]) < 1.2 * error
+    scatter = np.std([one[2] for one in found])
+    assert (1.1 if len(sizes) == 10 else 0.8) < error / scatter < 1.8  # of equal distributions it is too large
 
 
 def test_of_equal_parts_the_jackknife_is_tukey_s():

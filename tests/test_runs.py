@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,10 @@ import pytest
 
 from ganvae_lib import load_mnist, runs
 from ganvae_lib.errors import CourseError, DataError, RunError, TrainingError
+from ganvae_lib.runs.evaluation import evaluate_target, store_samples
+from ganvae_lib.runs.publishing import publish
 from ganvae_lib.runs.record import Record
+from ganvae_lib.runs.results import Result
 from ganvae_lib.training import load_arrays
 
 ROOT = Path(__file__).parents[1]
@@ -212,3 +216,54 @@ def test_a_run_killed_at_a_random_moment_ends_as_if_it_had_not_been(tmp_path, ba
         [line.split(",")[2:] for line in (run / "history.csv").read_text().splitlines()] for run in (whole, killed)
     ]
     assert losses[0] == losses[1]
+
+
+def test_a_run_gone_on_with_elsewhere_has_the_times_of_where_it_was_trained_last(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    before = Record.read(finished)
+    elsewhere = before.environment.model_copy(update={"hardware": "another machine, 96 cores"})
+    record = before.model_copy(update={"environment": elsewhere})
+    (tmp_path / "run" / "record.json").write_text(record.to_json())
+    same = train(tmp_path / "run", resume=True)  # nothing is left to train
+    assert same.environment == elsewhere and same.seconds_per_epoch == before.seconds_per_epoch
+    more = train(tmp_path / "run", epochs=3, resume=True)
+    seconds = Result(tmp_path / "run").history["seconds"]
+    assert more.environment == before.environment and more.seconds_per_epoch == pytest.approx(seconds[-1], rel=1e-6)
+
+
+def test_an_epoch_in_the_history_alone_is_not_published(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganvae_lib.runs.publishing.load_mnist", lambda: load_mnist().limit(128))
+    monkeypatch.setattr("ganvae_lib.models.likelihood.IW_SAMPLES", 2)
+    shutil.copytree(finished, tmp_path / "run")
+    record = Record.read(finished)
+    (tmp_path / "run" / "record.json").write_text(record.model_copy(update={"files": {}}).to_json())
+    history = tmp_path / "run" / "history.csv"
+    history.write_text(history.read_text() + history.read_text().splitlines()[-1].replace("2,", "3,", 1) + "\n")
+    known = {"n": 60, "keep": ("samples",), "invert": False, "progress": False}
+    publish(tmp_path / "run", tmp_path / "p", features=("pixels", "mnist"), **known)
+    assert Result(tmp_path / "p").history["epoch"] == [1, 2] == [int(line.split(",")[0]) for line in
+        (tmp_path / "p" / "history.csv").read_text().splitlines()[1:]]  # fmt: skip
+    again = publish(tmp_path / "run", tmp_path / "p", features=("pixels",), **known)
+    assert any(m.name.startswith("MNIST-classifier") for m in again.metrics)  # of the first publication
+
+
+def test_memorisation_is_of_the_images_that_a_run_was_trained_on(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    mnist = load_mnist().limit(300)
+    for against in ("test", "train"):
+        found = evaluate_target(tmp_path / "run", n=60, against=against, features=("pixels",), mnist=mnist,
+                                invert=False, progress=False)  # fmt: skip
+        (ratio,) = (m for m in found if "nearest-training-image" in m.name)
+        assert ratio.n_reference == 128
+
+
+def test_samples_of_another_run_or_epoch_are_not_taken_for_its_own(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    record, x = Record.read(finished), np.zeros((5, 28, 28, 1), "float32")
+    for other, message in (
+        (record.model_copy(update={"seed": 5}), "of another run"),
+        (record.model_copy(update={"epochs_done": 1}), "is of epoch 1"),
+    ):
+        store_samples(tmp_path / "run", x, 0, other)
+        with pytest.raises(RunError, match=message):
+            _ = Result(tmp_path / "run").samples

@@ -131,7 +131,7 @@ def test_jsd_is_log_2_where_densities_underflow_into_each_other(n):
     assert jsd(Mixture((-20.0,)).pdf(x), Mixture((20.0,)).pdf(x), x) == pytest.approx(np.log(2), rel=1e-12)
 
 
-@pytest.mark.parametrize("wrong", [{"modes": 0}, {"modes": 2.5}, {"scale": 0.0}, {"radius": np.nan}])
+@pytest.mark.parametrize("wrong", [{"modes": 0}, {"modes": 2.5}, {"modes": np.nan}, {"scale": 0.0}, {"radius": np.nan}])
 def test_a_ring_that_is_none_is_refused(wrong):
     with pytest.raises(CourseError, match="whole number of modes"):
         Ring(**wrong)

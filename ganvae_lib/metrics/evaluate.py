@@ -67,8 +67,8 @@ def evaluate_samples(
       floor_images: Real images that are not in the reference set.
       floor: Those in words.
       train_images: What the model was trained on; with them, and unless the network is 'inception', memorisation
-        is measured, the reference images being the fresh ones; where they are the reference images themselves, the
-        floor images are.
+        is measured, the reference images being the fresh ones; where they are reference images themselves, all of
+        them or, in the same words, some, the floor images are.
       train: Those in words.
       splits: Of the inception score.
       k: Which neighbour precision, recall, density and coverage take.
@@ -91,7 +91,7 @@ def evaluate_samples(
     else:
         stand_in, held = None, min(len(x), len(real) // 2)
         how = f"{held:,} images of the {reference}, drawn with seed {seed}, against its other {len(real) - held:,}"
-    against_train = train_images is not None and train_images is reference_images
+    against_train = train_images is not None and (train_images is reference_images or train == reference)
     if train_images is not None:
         train_images = _checked(train_images, "train_images")
     results = []

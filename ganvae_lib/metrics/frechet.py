@@ -143,7 +143,7 @@ def jackknife(a: list[FeatureStats], b: list[FeatureStats]) -> tuple[float, floa
     is the line through the distances at N and at N (K − 1) / K, drawn on to 1/N = 0. Chong & Forsyth (2020) draw
     the same line through fifteen N. Parts of unequal size have weights (`without_a_part`). Both sides are extrapolated
     where both come in parts. The standard error is one of the scatter: it says nothing of the bias of θ, and where the
-    two distributions are nearly equal it is too large, by half or so.
+    two distributions are equal, or nearly so, it is too large: of ten parts by a third or so.
 
     Source: Quenouille (1956), Tukey (1958); Busing, Meijer & van der Leeden (1999); Chong & Forsyth (2020),
     arXiv:1911.07023.
@@ -168,7 +168,7 @@ def without_a_part(theta: float, without: Any, sizes: Any) -> tuple[float, float
         correction = Σ (1 − n_i / N) (θ − θ₍ᵢ₎),    pᵢ = h_i θ − (h_i − 1) θ₍ᵢ₎,  h_i = N / n_i
         variance = mean of (pᵢ − θ − correction)² / (h_i − 1)
 
-    Source: Busing, Meijer & van der Leeden (1999), Statistics and Computing 9, eqs. 2–3: of equal parts Tukey's.
+    Of equal parts it is Tukey's. Source: Busing, Meijer & van der Leeden (1999), the delete-m_j jackknife.
     """
     without, share = np.asarray(without), np.asarray(sizes) / np.sum(sizes)
     correction = np.sum((1 - share) * (theta - without))

@@ -82,11 +82,10 @@ def evaluate_target(
         )
         (reference, name), (floor_images, floor) = (test, train) if against == "test" else (train, test)
         digits = mnist.y_test if against == "test" else mnist.y_train
-        seen = reference if against == "train" else _trained_on(record, mnist)
         with _progress(progress) as show:
             results = evaluate_samples(
                 images, reference, networks, seed, reference=name, floor_images=floor_images, floor=floor,
-                train_images=seen, train=f"training images of {mnist.name}", progress=show,
+                train_images=_trained_on(record, mnist), train=f"training images of {mnist.name}", progress=show,
             )  # fmt: skip
             if model is not None:
                 results += _of_model(model, reference, digits, name, seed, show, invert)

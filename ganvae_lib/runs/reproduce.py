@@ -94,10 +94,9 @@ def reproduce(
     """
     wanted = tasks(only=only, seeds=seeds, epochs=epochs, precision=precision, runs=runs, results=results)
     mnist = full_mnist()
-    for task in wanted:
-        _ = task.done  # another run in its place is told of before hours of training
+    done = [task.done for task in wanted]  # first: another run in a place is told of before hours of training
     for i, task in enumerate(wanted):
-        if not task.done:
+        if not done[i]:
             told = f"{i + 1} of {len(wanted)}{_time_left(wanted[i:], results)}"
             print(f"{task.target} ({told})", flush=True)
             task.do(mnist)
