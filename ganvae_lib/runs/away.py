@@ -2,13 +2,15 @@
 
 `bash run.sh NAME… --minutes M --out DIR` of a bundle calls this. Each name is a run of the plan, or the beginning of
 several, or NAME@SEED. They are dealt out to `workers` processes, the first names first; each trains (an epoch a
-dispatch) and is published as `ganvae reproduce` would. What is finished is packed again and again into
+dispatch) and is published as `ganvae reproduce` would; beside a long run a process measures its checkpoints as they
+come, for weights of 80 million parameters are too large to bring home. What is finished is packed again and again into
 DIR/results-N.tar.xz, so that a machine that is taken away leaves it; `ganvae publish --from` takes it. The same command
 again goes on where this one was.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,13 +20,16 @@ import traceback
 from pathlib import Path
 
 from ..errors import CourseError, RunError
-from ..files import whole
+from ..files import whole, write_text
 from .bundle import PARTS
+from .plan import RUNS
 
 PACK_LIMIT = 15_000_000  # bytes an archive
 PACK_EVERY = 45  # seconds
-PUBLISHING = 45  # seconds kept free for the measuring of a run that the deadline ends
-ROLLING = 30  # seconds between rolling checkpoints
+PUBLISHING = 75  # seconds kept free for the measuring of runs that the deadline ends
+ROLLING = 120  # seconds between rolling checkpoints
+LONG = 30  # epochs from which on a run is measured at its checkpoints
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(argv=None) -> int:
@@ -39,9 +44,12 @@ def main(argv=None) -> int:
     parser.add_argument("--limit", type=int, default=None, help="training images; default all (a rehearsal takes few)")
     parser.add_argument("--n", type=int, default=None, help="samples measured; default the run's own")
     parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--watch", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--deadline", type=float, default=None, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     try:
+        if args.watch:
+            return _watcher(args)
         if args.worker is not None:
             return _worker(args)
         return _manager(args)
@@ -80,42 +88,52 @@ def _manager(args) -> int:
     results, logs = args.scratch / "results", args.scratch / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     running: dict[subprocess.Popen, str] = {}
+    watchers: dict[str, subprocess.Popen] = {}
     packed, failed = started, []
+    threads = str(max(2, (os.cpu_count() or 2) // 4))
+    environment = dict.fromkeys(THREADS, threads) | os.environ
 
     def say(line):
         print(line, flush=True)
         with open(args.out / "log.txt", "a", encoding="utf-8") as log:
             log.write(line + "\n")
 
-    while queue or running:
+    def start(name, seeds, what, log):
+        told = [f"--{o}={v}" for o in ("out", "scratch", "epochs", "limit", "n") if (v := getattr(args, o)) is not None]
+        command = [sys.executable, "-m", "ganvae_lib.runs.away", name, *what, f"--deadline={deadline - PUBLISHING}",
+                   f"--worker={','.join(map(str, seeds))}", *told]  # fmt: skip
+        with open(logs / log, "w", encoding="utf-8") as file:
+            return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
+
+    while queue or running or any(watcher.poll() is None for watcher in watchers.values()):
         for process in [p for p in running if p.poll() is not None]:
             name = running.pop(process)
             told = (logs / _log(name)).read_text(encoding="utf-8").strip().splitlines()[-1:] or ["nothing"]
             say(f"{time.time() - started:5.0f} s  {'FAILED ' * (process.returncode != 0)}{name}: {told[0][:160]}")
             failed += [name] * (process.returncode != 0)
+            if process.returncode and name in watchers:
+                watchers[name].kill()
         now = time.time()
         while queue and len(running) < args.workers and now < deadline - PUBLISHING - 30:
             name, seeds = queue.pop(0)
-            told = [
-                f"--{o}={v}" for o in ("out", "scratch", "epochs", "limit", "n") if (v := getattr(args, o)) is not None
-            ]
-            command = [sys.executable, "-m", "ganvae_lib.runs.away", name, f"--deadline={deadline - PUBLISHING}",
-                       f"--worker={','.join(map(str, seeds))}", *told]  # fmt: skip
-            name += f"@{seeds[0]}" * (len(seeds) == 1)
-            with open(logs / _log(name), "w", encoding="utf-8") as log:
-                running[subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)] = name
+            own = name + f"@{seeds[0]}" * (len(seeds) == 1)
+            running[start(name, seeds, (), _log(own))] = own
+            if RUNS[name].epochs >= LONG:
+                watchers[own] = start(name, seeds, ("--watch",), _log(f"{own}-epochs"))
         if now - packed > PACK_EVERY:
+            bring_epochs(args.scratch)
             pack(results, args.out)
             packed = now
         if now > deadline:
-            for process in running:
+            for process in (*running, *watchers.values()):
                 process.kill()
             say(f"out of time: {', '.join([*running.values(), *(name for name, _ in queue)])}")
             break
-        if not running and now >= deadline - PUBLISHING - 30:
+        if queue and not running and now >= deadline - PUBLISHING - 30:
             say(f"not begun: {', '.join(name for name, _ in queue)}")
-            break
+            queue.clear()
         time.sleep(0.2)
+    bring_epochs(args.scratch)
     pack(results, args.out)
     for name in failed:
         say(f"--- {name}\n{(logs / _log(name)).read_text(encoding='utf-8')[-1500:]}")
@@ -132,7 +150,6 @@ def _worker(args) -> int:
 
     from ..data import load_mnist
     from ..training import BACKEND, keep_programs
-    from .plan import RUNS
     from .record import Record
     from .reproduce import full_mnist, one
 
@@ -149,7 +166,6 @@ def _worker(args) -> int:
         if (target / "record.json").exists():
             done = Record.read(target)
             if done.metrics and done.epochs_done >= (args.epochs or run.epochs):
-                failed |= not _measured_on_its_way(run, seed, folder, target, mnist, args.deadline)
                 continue
         began = time.time()
         try:
@@ -171,22 +187,41 @@ def _worker(args) -> int:
             f"{record.name}: {record.epochs_done} epochs, {time.time() - began:.0f} s, {json.dumps(figures)}",
             flush=True,
         )
-        failed |= not _measured_on_its_way(run, seed, folder, target, mnist, args.deadline)
+        if run.epochs < LONG and record.epochs_done >= (args.epochs or run.epochs):
+            shutil.rmtree(folder)  # gigabytes, of which nothing is needed any more
     return 4 if failed else 0
 
 
-def _measured_on_its_way(run, seed, folder, target, mnist, deadline) -> bool:
-    """Measure the first seed of a long run at its checkpoints where that is missing. → whether nothing went wrong."""
+def _watcher(args) -> int:
+    """Measure the checkpoints of a long run as they come, until it is published and none is left."""
+    from ..data import load_mnist
+    from ..training import named_checkpoints
     from .epochs import measure_checkpoints
+    from .reproduce import full_mnist
 
-    if seed or run.epochs < 30 or time.time() > deadline:
-        return True
-    try:
-        measure_checkpoints(folder, target / "epochs.json", mnist=mnist, n=run.n)
-    except Exception:  # the run itself is measured
-        traceback.print_exc()
-        return False
-    return True
+    run = RUNS[args.names[0]]
+    mnist = load_mnist().limit(args.limit) if args.limit else full_mnist()
+    waiting = {f"{run.folder}-seed{seed}": {} for seed in args.worker.split(",")}  # and what was measured
+    while waiting:
+        for name, before in list(waiting.items()):
+            folder = args.scratch / "runs" / name
+            published = (args.scratch / "results" / name / "record.json").exists()
+            named = named_checkpoints(folder / "checkpoints")
+            if published or named != before:
+                measure_checkpoints(folder, folder / "epochs.json", mnist=mnist, n=args.n or run.n, last=published)
+                waiting[name] = named
+            if published:
+                del waiting[name]
+        time.sleep(1)
+    return 0
+
+
+def bring_epochs(scratch: Path) -> None:
+    """What was measured at the checkpoints of a run, beside the run where that is published."""
+    for path in (scratch / "runs").rglob("epochs.json"):
+        target = scratch / "results" / path.relative_to(scratch / "runs").parent
+        if (target / "record.json").exists():
+            write_text(target / "epochs.json", path.read_text(encoding="utf-8"))
 
 
 def pack(results: Path, out: Path) -> list[Path]:

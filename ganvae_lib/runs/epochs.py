@@ -14,11 +14,12 @@ from .run import load_run, sample
 KEPT = ("Fréchet distance", "inception score", "precision", "recall", "coverage", "class entropy", "digit modes")
 
 
-def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISIONS.n_evaluation_samples, say=print):
+def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISIONS.n_evaluation_samples, say=print,
+                        last=True):  # fmt: skip
     """Draw `n` samples at each named checkpoint of `run` and at its end, measure them, and write the JSON file `out`.
 
     It needs the run: its checkpoints are not in results/, a gigabyte each for the report's GAN. Run again, it goes on
-    with what is missing. `say` gets a line for each.
+    with what is missing. `say` gets a line for each. Without `last`, of a run still in training, named ones alone.
 
     Raises:
       RunError: `out` is something else, damaged, of another run, or was measured otherwise; or the run is damaged.
@@ -40,7 +41,7 @@ def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISI
     for what, now in (("settings", settings), ("features", json.loads(json.dumps(network.describe())))):
         if old.get(what, now) != now:
             raise RunError(f"{out} was measured with other {what}: choose another file, or move it away")
-    for epoch in sorted({*named, record.epochs_done}):
+    for epoch in sorted({*named, *([record.epochs_done] if last else [])}):
         if str(epoch) in rows:
             continue
         model, _ = load_run(run, epoch if epoch in named else None)

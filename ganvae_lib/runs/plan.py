@@ -119,6 +119,8 @@ def _table() -> dict[str, Run]:
         "vae-report": Run("vae", "report", "vae-report", seeds=3, keep_others=("samples",)),
         "vae-mse": Run("vae", "mse", "vae-mse", seeds=3, keep=("samples", "snapshots", "codes")),
         "gan-report": Run("gan", "report", "gan-report", seeds=3, precision="mixed_bfloat16"),
+        # What held the compact GAN together, at the report's size and for as long.
+        "gan-remedy": Run("gan", "r1+rate-5+batch-in-g", "gan-remedy", precision="mixed_bfloat16"),
         **_silences("", *SILENCE_NAMES, "r1+rate-5", "r1+rate-5+batch-in-g", **FULL_SIZE),
         # Each of these has an expensive player: minutes an epoch on two cores.
         **_design("gan", "dcgan-like", "two-layer-discriminator", "report", "latent-10", "latent-50", "latent-200",

@@ -112,9 +112,10 @@ class Checkpoints(keras.callbacks.Callback):
     """Each epoch a rolling checkpoint and `history.csv`; early, every `every` epochs and at the end a named one.
 
     A checkpoint holds everything that a resume needs: weights, both optimizers, the noise counter, the history.
-    `seconds` > 0 leaves out a rolling checkpoint within that time of the last (a GPU's epoch of the report's GAN takes
-    less time than writing it). `run` says whose checkpoint it is: another run's is refused. Without `writes` only the
-    history is kept, in memory: of the processes that train one model the first alone writes.
+    `seconds` > 0 is for a GPU, whose epoch of the report's GAN takes less time than writing a gigabyte: no rolling
+    checkpoint within that time of the last, and the named ones hold the networks' weights alone. `run` says whose
+    checkpoint it is: another run's is refused. Without `writes` only the history is kept, in memory: of the processes
+    that train one model the first alone writes.
     """
 
     def __init__(self, folder, epochs, history=(), every=TRAINING.checkpoint_every, seconds=0.0,
@@ -122,7 +123,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.writes = writes
         self.folder, self.epochs, self.every = Path(folder), epochs, every
-        self.seconds, self.saved, self.run = seconds, time.perf_counter(), run
+        self.seconds, self.saved, self.run = seconds, float("-inf"), run
         self.history = [dict(row) for row in history]
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -135,19 +136,21 @@ class Checkpoints(keras.callbacks.Callback):
         if not self.writes:
             return
         write_history(self.folder.parent / "history.csv", self.history)
-        due = time.perf_counter() - self.saved >= self.seconds
-        if not (self._is_named(done) or due or self.model.stop_training):
-            return
+        due = time.perf_counter() - self.saved >= self.seconds or done == self.epochs or self.model.stop_training
         meta = {"epoch": done, "history": self.history, "run": self.run}
-        save_arrays(self.folder / "last.h5", state_arrays(self.model), meta)
-        self.saved = time.perf_counter()
-        self._name(done)
+        if due:
+            save_arrays(self.folder / "last.h5", state_arrays(self.model), meta)
+            self.saved = time.perf_counter()
+        if due and not self.seconds:
+            self._name(done)
+        elif self._is_named(done):
+            save_arrays(self.folder / f"epoch-{done:03d}.h5", state_arrays(self.model, weights_only=True), meta)
 
     def restore(self, path):
         """Write again what the checkpoint `path` of this history knows, and a kill just after it left unwritten."""
         if self.history and self.writes:
             write_history(self.folder.parent / "history.csv", self.history)
-            if path.name == "last.h5":
+            if path.name == "last.h5" and not self.seconds:
                 self._name(len(self.history))
 
     def _is_named(self, epoch):
