@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from bench import scaling, steps
+from bench import card, scaling, steps
 from ganvae_lib import GAN, VAE
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +23,22 @@ def test_a_step_of_either_model_is_what_the_records_say():
             assert row["GFLOP/s"] == pytest.approx(row["GFLOP"] / row["seconds"])
             assert min(row["arithmetic floor, seconds"], row["memory floor, seconds"], row["peak MB"]) > 0
         assert table[f"{kind} step, this course"]["ours / this"] == 1
+
+
+def test_the_card_s_record_has_the_floors_it_says():
+    told = json.loads(card.OUT.read_text())
+    for row, (kind, variation, precision) in zip(told["table"], card.ROWS, strict=True):
+        assert row["row"] == f"{kind} {variation}, {precision}"
+        model = {"gan": GAN, "vae": VAE}[kind]() if variation == "report" else None
+        if model:
+            assert row["GFLOP"] == pytest.approx(card.operations_of(model, kind) / 1e9)
+            assert row["memory floor, seconds"] == pytest.approx(
+                card.BYTES * model.count_params() / told["rates"]["copy"]
+            )
+        rate = told["rates"]["bfloat16" if "bfloat16" in precision else "float32"]
+        floors = row["arithmetic floor, seconds"], row["memory floor, seconds"]
+        assert floors[0] == pytest.approx(1e9 * row["GFLOP"] / rate)
+        assert row["of the larger floor"] == pytest.approx(row["seconds"] / max(floors)) and row["seconds"] > max(floors)
 
 
 def test_the_exponent_of_a_power_law_is_its_power():
