@@ -1,5 +1,6 @@
 """A bundle for a machine without network: what is asked for, what is packed, what comes home, and all of it at once."""
 
+import argparse
 import json
 import os
 import shutil
@@ -15,9 +16,12 @@ import pytest
 from ganvae_lib import load_mnist
 from ganvae_lib.data import to_uint8
 from ganvae_lib.errors import RunError
-from ganvae_lib.runs import away
+from ganvae_lib.runs import away, load_run, train
 from ganvae_lib.runs.bundle import bundle, take_home
+from ganvae_lib.runs.plan import Run
+from ganvae_lib.runs.publishing import publish
 from ganvae_lib.runs.record import Record
+from ganvae_lib.training import load_arrays, state_arrays
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "results" / "beyond" / "gan-compact-seed0"
@@ -200,3 +204,40 @@ def test_half_written_files_are_not_packed(tmp_path):
     copies(tmp_path / "away", a=10)
     (tmp_path / "away" / "beyond" / "a" / "epochs.json.1234abcd.part").write_text("{")
     assert [folder.name for folder in take_home(away.pack(tmp_path / "away", tmp_path), tmp_path / "home")] == ["a"]
+
+
+@pytest.fixture
+def long_run(tmp_path, monkeypatch):
+    """A run trained with few rolling checkpoints, as long ones are away from home. → its arguments, its folder."""
+    run = Run("vae", "narrow", "vae-tiny", epochs=3, n=200, keep=(), features=("mnist",), invert=False)
+    monkeypatch.setattr(away, "RUNS", {"vae-tiny": run})
+    data = load_mnist().limit(300)
+    args = argparse.Namespace(names=["vae-tiny"], worker="0", scratch=tmp_path, limit=300, n=200)
+    folder = tmp_path / "runs" / "vae-tiny-seed0"
+    train("vae", data, folder, variation="narrow", epochs=3, progress=False, checkpoint_seconds=1e6)
+    return args, folder
+
+
+def test_where_rolling_checkpoints_are_rare_the_named_ones_hold_weights_alone(long_run):
+    _, folder = long_run
+    (last, _), (second, meta) = (load_arrays(folder / "checkpoints" / f) for f in ("last.h5", "epoch-002.h5"))
+    weights = {name: array for name, array in state_arrays(load_run(folder, 2)[0], weights_only=True).items()}
+    assert meta["epoch"] == 2 and second.keys() == weights.keys() < last.keys()
+    assert all(np.array_equal(second[name], weights[name]) for name in weights)
+    assert any(not np.array_equal(second[name], last[name]) for name in weights)
+
+
+def test_a_long_run_is_measured_at_its_checkpoints_and_they_come_home(long_run, tmp_path):
+    args, folder = long_run
+    target = tmp_path / "results" / "vae-tiny-seed0"
+    publish(folder, target, n=200, keep=(), features=("mnist",), invert=False, progress=False)
+    assert away._watcher(args) == 0
+    away.bring_epochs(tmp_path)
+    told = json.loads((target / "epochs.json").read_text())
+    assert list(told["epochs"]) == ["1", "2", "3"] and told["settings"]["n"] == 200
+    distances = [row["Fréchet distance"] for row in told["epochs"].values()]
+    assert len(set(distances)) == 3  # three sets of weights
+    final = Record.read(target).metric("MNIST-classifier Fréchet distance").value
+    assert distances[-1] == pytest.approx(final)
+    (taken,) = take_home(away.pack(tmp_path / "results", tmp_path), tmp_path / "home")
+    assert (taken / "epochs.json").read_text() == (target / "epochs.json").read_text()
