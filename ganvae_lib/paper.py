@@ -55,7 +55,7 @@ class Decisions:
 
     # Divides the work into enough steps for Adam, and is DCGAN's batch size (Radford et al. 2015).
     batch_size: int = 128
-    # DCGAN's value, which the report cites; with 0.9 the discriminator won within an epoch in our probe.
+    # DCGAN's value, which the report cites; with 0.9 the discriminator won within an epoch in a first probe.
     gan_beta_1: float = 0.5
     # Adam's published defaults (Kingma & Ba 2015).
     vae_beta_1: float = 0.9
