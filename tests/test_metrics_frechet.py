@@ -220,19 +220,26 @@ def test_rounding_never_makes_it_negative():
         assert 0 <= float(frechet_distance(x, x[::-1])) < 1e-13
 
 
-def test_a_covariance_with_a_negative_variance():
-    good, bad = (FeatureStats.from_covariance(9, np.zeros(2), np.diag([1.0, v])) for v in (0.5, -0.5))
-    for a, b in ((good, bad), (bad, good), (bad, FeatureStats.from_features(np.eye(2)))):
-        with pytest.raises(MetricError, match="negative variance"):
-            frechet_distance(a, b)
+def test_a_negative_variance_is_refused_wherever_the_other_covariance_reaches():
+    flat = FeatureStats.from_covariance(9, np.zeros(2), np.diag([1.0, 0.0]))  # it does not see the second coordinate
+    for covariance in (np.diag([1.0, -0.5]), -np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]])):
+        with pytest.raises(MetricError, match="negative variance: compute it again"):
+            frechet_distance(flat, FeatureStats.from_covariance(9, np.zeros(2), covariance))
+    nothing = FeatureStats.from_covariance(9, np.zeros(2), np.zeros((2, 2)))
+    assert frechet_distance(flat, nothing).value == frechet_distance(nothing, flat).value == 1.0
 
 
 def test_what_counts_as_rounding_grows_with_both_covariances():
     """A negative variance of 1e-9 of the largest is rounding at any scale, of one of the two or of both."""
     for scale in (1e-8, 1.0, 1e8):
-        bad = FeatureStats.from_covariance(9, np.zeros(3), scale * np.diag([1.0, 1.0, -1e-9]))
-        good = FeatureStats.from_covariance(9, np.zeros(3), scale * np.eye(3))
-        assert frechet_distance(good, bad).value == pytest.approx(scale, rel=1e-6)
+        for last, distance in ((1.0, scale), (0.0, 0.0)):
+            for swapped in (False, True):
+                both = [
+                    FeatureStats.from_covariance(9, np.zeros(3), scale * np.diag([1.0, 1.0, variance]))
+                    for variance in (last, -1e-9)
+                ]
+                value = frechet_distance(*(both[::-1] if swapped else both)).value
+                assert value == pytest.approx(distance, rel=1e-6, abs=1e-12 * scale)
 
 
 def test_features_as_nested_lists_are_features():

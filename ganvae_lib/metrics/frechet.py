@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .result import MetricError, MetricResult, checked_features
-from .stats import FeatureStats, factor_of
+from .stats import NEGATIVE, FeatureStats, factor_of
 
 _ROUNDING = 1e-10  # of the trace: what a shortcut may cost, and what may be clamped at 0
 _EPS = np.finfo(np.float64).eps
@@ -90,8 +90,10 @@ def frechet_value(a: FeatureStats, b: FeatureStats) -> float:
         total = float(difference @ difference) + traces
     if not math.isfinite(total):
         raise MetricError("the features are too large for float64: scale them down")
+    # A covariance that was given may have small negative variances (`from_covariance`), and each counts in the trace.
+    rounding = _ROUNDING if a.given is b.given is None else NEGATIVE * a.dim
     value = total - 2.0 * nuclear_norm(a, b, _ROUNDING * traces)
-    if value < -_ROUNDING * total:
+    if value < -rounding * total:
         raise ArithmeticError(f"Fréchet distance {value} of a total {total}: please report this")
     return max(value, 0.0)
 
@@ -107,11 +109,8 @@ def nuclear_norm(a: FeatureStats, b: FeatureStats, tolerance: float) -> float:
     if 1e-130 < tolerance < 1e130:  # else squares vanish or overflow
         if a.given is not None and b.given is not None:
             factor = factor_of(a.given)
-            squares = np.linalg.eigvalsh(factor @ b.given @ factor.T)
+            squares = np.maximum(np.linalg.eigvalsh(factor @ b.given @ factor.T), 0.0)
             largest = np.linalg.norm(a.given) * np.linalg.norm(b.given)
-            if squares[0] < -1e-6 * largest:
-                raise MetricError("a covariance has a negative variance")
-            squares = np.maximum(squares, 0.0)
         else:
             m = _product(a, b)
             squares = np.maximum(np.linalg.eigvalsh(m @ m.T), 0.0)

@@ -12,6 +12,7 @@ from ..files import read_npz, whole
 from .result import MetricError, checked_features
 
 MAX_THIRD_MOMENTS_DIM = 128  # d³ sums: 16 MB at d = 128
+NEGATIVE = 1e-6  # of the largest variance of a covariance: how far below 0 another one is rounding
 _EPS = np.finfo(np.float64).eps
 
 
@@ -55,7 +56,7 @@ class FeatureStats:
         """From published statistics: the mean (d,) and the covariance (d, d) with divisor n − 1 of n vectors.
 
         A covariance matrix in float64 says nothing about variances below 10⁻¹⁶ of the largest; those are taken
-        as 0. `update` on features knows more. A negative variance is an error where the distance meets it.
+        as 0. `update` on features knows more. A negative one is rounding up to 10⁻⁶ of the largest, else an error.
         """
         mean, cov = (
             real_numbers(v, what, error=MetricError).copy()
@@ -69,8 +70,13 @@ class FeatureStats:
             finite = math.isfinite(asymmetry) and math.isfinite(mean @ mean)
         if not finite:
             raise MetricError("mean or covariance holds NaN, infinity or numbers too large for float64")
-        if asymmetry > 1e-6 * np.diagonal(cov).max():
+        rounding = NEGATIVE * np.abs(np.diagonal(cov)).max()
+        if asymmetry > rounding:
             raise MetricError("the covariance is not symmetric")
+        try:  # it succeeds where no variance, in whatever direction, is below −rounding
+            np.linalg.cholesky(cov + max(rounding, np.finfo(np.float64).tiny) * np.eye(mean.size))
+        except np.linalg.LinAlgError:
+            raise MetricError("the covariance has a negative variance: compute it again, in float64") from None
         self = cls()
         self.n, self._shift, self._offset = int(n), mean, np.zeros(mean.size)
         self.given = cov
@@ -301,7 +307,5 @@ def factor_of(covariance: np.ndarray) -> np.ndarray:
     if upper is not None:
         return upper
     variances, axes = np.linalg.eigh(covariance)
-    if variances[0] < -1e-6 * np.diagonal(covariance).max():
-        raise MetricError(f"the covariance has a negative variance, {variances[0]:.3g}")
     kept = variances > len(variances) * _EPS * variances[-1]
     return np.sqrt(variances[kept])[:, None] * axes[:, kept].T
