@@ -116,6 +116,17 @@ def test_a_baseline_is_measured_as_a_run_is_and_keeps_no_samples(tmp_path):
     assert again == record.metrics  # drawn again, the same digits
 
 
+def test_a_baseline_of_no_such_name_is_answered(tmp_path):
+    known = {"model": "baseline", "configuration": {}, "batch_size": None, "learning_rate": None, "epochs_done": 0}
+    data = DataSource(source="few", n_train=4000, n_test=1000, sha256=load_mnist().sha256)
+    (tmp_path / "record.json").write_text(make(variation="xyz", data=data, **known).to_json())
+    with pytest.raises(RunError, match="a record of no baseline, xyz: restore it, one of independent-pixels, gaussian"):
+        evaluate_target(tmp_path, features=["pixels"], progress=False)
+    with pytest.raises(CourseError, match="a baseline must be one of .*, training-data; got 'xyz'"):
+        publishing.publish_baseline("xyz", tmp_path / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
 def test_a_record_without_weights_keeps_what_was_measured_on_the_model(monkeypatch, tmp_path):
     monkeypatch.setattr("ganvae_lib.models.likelihood.IW_SAMPLES", 2)
     monkeypatch.setattr("ganvae_lib.models.likelihood.IW_IMAGES", 20)

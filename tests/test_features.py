@@ -192,9 +192,13 @@ def copy(tmp_path):
     return tmp_path / classifier.WEIGHTS_NAME
 
 
-def _rehash(weights):
+def _change(weights, **fields):
     card = weights.with_suffix(".json")
-    card.write_text(json.dumps({**json.loads(card.read_text()), "sha256": classifier.file_sha256(weights)}))
+    card.write_text(json.dumps(json.loads(card.read_text()) | fields))
+
+
+def _rehash(weights):
+    _change(weights, sha256=classifier.file_sha256(weights))
 
 
 def _save(weights, save, *arrays, **named):
@@ -214,6 +218,10 @@ def test_weights_beside_their_card_can_be_anywhere(copy, mnist):
         (lambda w: w.with_suffix(".json").unlink(), "model card, is not there"),
         (lambda w: w.with_suffix(".json").write_text("<html>"), "is no model card"),
         (lambda w: w.with_suffix(".json").write_text("{}"), "lacks the hash or the test accuracy"),
+        (lambda w: _change(w, sha256=None), "lacks the hash or the test accuracy"),
+        (lambda w: _change(w, test={"accuracy": float("nan")}), "lacks the hash or the test accuracy"),
+        (lambda w: _change(w, test={"accuracy": None}), "is no model card"),
+        (lambda w: _change(w, test="no accuracy"), "is no model card"),
         (lambda w: w.write_bytes(w.read_bytes()[:5000]), "is not what its card says"),
         (lambda w: (w.write_bytes(w.read_bytes()[:5000]), _rehash(w)), "does not hold this classifier's weights"),
         (lambda w: _save(w, np.savez, a=np.zeros(3)), "does not hold this classifier's weights"),

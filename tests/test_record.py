@@ -138,6 +138,8 @@ def test_whose_weights_they_are(tmp_path):
         assert not record.is_of(told | change)
     told["configuration"]["model"]["beta"] = 4.0
     assert not record.is_of(told) and not record.is_of("vae-report-seed1 0123456789abcdef")
+    for other in (None, "x", {"model": 3}, {"model": {"what a later version asks": 1}}):
+        assert not record.is_of(record.identity | {"configuration": other})
 
 
 def test_hardware_is_in_words():

@@ -295,9 +295,11 @@ def classifier_card(weights: str | os.PathLike | None = None) -> dict:
     path = path.with_suffix(".json")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        complete = {"sha256", "test"} <= set(card) and "accuracy" in card["test"]
+        complete = isinstance(card["sha256"], str) and 0 <= card["test"]["accuracy"] <= 1
     except FileNotFoundError as error:
         raise DataError(f"{path}, the classifier's model card, is not there: {mend}") from error
+    except KeyError:
+        complete = False
     except (ValueError, TypeError, OSError, RecursionError) as error:
         raise DataError(f"{path} is no model card: {mend}") from error
     if not complete:

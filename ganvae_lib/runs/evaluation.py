@@ -148,10 +148,6 @@ def inversion(
     )  # fmt: skip
 
 
-def _baseline_samples(record: Record, mnist: MNIST, n: int, seed: int) -> np.ndarray:
-    return to_unit_range(to_uint8(BASELINES[record.variation]().fit(_trained_on(record, mnist)).sample(n, seed)))
-
-
 def is_small(model) -> bool:
     """Whether a model's decoder or generator is small enough to be inverted, and kept at each figure's epoch."""
     network = model.page_network()
@@ -164,8 +160,12 @@ def _samples(folder: Path, record: Record, model, n: int | None, seed: int, mnis
     A baseline's are drawn again: they are a function of the training images and the seed.
     """
     if record.model == "baseline":
+        if record.variation not in BASELINES:
+            known = ", ".join(BASELINES)
+            raise RunError(f"{folder} has a record of no baseline, {record.variation}: restore it, one of {known}")
         measured = record.metrics[0].n if record.metrics else DECISIONS.n_evaluation_samples
-        return _baseline_samples(record, mnist, n or measured, seed)
+        fitted = BASELINES[record.variation]().fit(_trained_on(record, mnist))
+        return to_unit_range(to_uint8(fitted.sample(n or measured, seed)))
     path, keep = folder / "samples.npz", False
     if path.exists():
         stored = stored_samples(folder, record)

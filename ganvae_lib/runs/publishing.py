@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import MNIST, load_mnist, to_uint8
-from ..errors import RunError
+from ..errors import CourseError, RunError
 from ..files import beside, locked, write_text
 from ..models.baselines import BASELINES
 from ..paper import DECISIONS, TRAINING
@@ -165,6 +165,8 @@ def publish_baseline(
     """Measure a baseline (a name in `BASELINES`) as a run is measured; its record alone goes into `folder`."""
     from ..training import BACKEND
 
+    if name not in BASELINES:
+        raise CourseError(f"a baseline must be one of {', '.join(BASELINES)}; got {name!r}")
     folder, mnist = Path(folder), load_mnist()
     model = BASELINES[name]().fit(mnist.x_train)
     record = Record(

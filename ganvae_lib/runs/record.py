@@ -167,7 +167,11 @@ class Record(_Strict):
         """
         if not isinstance(told, dict):  # an older version said nothing, or its name and a hash
             return told is None or str(told).split(" ")[0] == self.name
-        return _completed(self.model, told) == _completed(self.model, self.identity)
+        try:
+            told = _completed(self.model, told)
+        except (ValueError, TypeError, AttributeError):  # no run's, or a later version's with what cannot be asked here
+            return False
+        return told == _completed(self.model, self.identity)
 
     @property
     def name(self) -> str:
