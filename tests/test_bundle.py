@@ -18,6 +18,7 @@ from ganvae_lib.data import to_uint8
 from ganvae_lib.errors import RunError
 from ganvae_lib.runs import away, load_run, train
 from ganvae_lib.runs.bundle import bundle, take_home
+from ganvae_lib.runs.bundle import main as bundle_main
 from ganvae_lib.runs.plan import Run
 from ganvae_lib.runs.publishing import publish
 from ganvae_lib.runs.record import Record
@@ -35,9 +36,37 @@ def test_names_of_runs_their_beginnings_and_seeds():
     assert [name for name, _ in away.tasks_of(["design/vae-latent"])] == [
         f"design/vae-latent-{d}" for d in (2, 5, 20, 50)
     ]
-    for name in ("nothing", "gan-report@one"):
-        with pytest.raises(RunError):
+    for name in ("nothing", "gan-report@one", "gan-report@", f"gan-report@{2**32}", "gan-report@" + "9" * 5000):
+        with pytest.raises(RunError, match="must be"):
             away.tasks_of([name])
+    with pytest.raises(RunError, match="baseline-gaussian is not trained: 'ganvae reproduce --only baseline-gaussian'"):
+        away.tasks_of(["baseline-gaussian"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [("--workers=0", "above 0; got 0"), ("--workers=-1", "above 0; got -1"), ("--workers=two", "invalid number"),
+     ("--minutes=nan", "above 0; got nan"), ("--minutes=inf", "above 0; got inf"), ("--minutes=-1", "above 0; got -1"),
+     ("--minutes=0", "above 0; got 0"), ("--epochs=0", "above 0; got 0"), ("--limit=0", "above 0; got 0"),
+     ("--n=1", "above 1; got 1"), ("--nonsense", "unrecognized arguments")],
+)  # fmt: skip
+def test_a_wrong_argument_is_refused_in_one_line(argument, told, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        away.main(["beyond/gan-compact@0", "--minutes=0.001", f"--out={tmp_path / 'out'}", argument])
+    lines = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2 and len(lines) == 1 and lines[0].startswith("run.sh: ") and told in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_a_file_and_an_mnist_that_is_not_there_are_told_of_in_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "out").write_text("mine")
+    assert away.main(["beyond/gan-compact@0", "--minutes=0.001", f"--out={tmp_path / 'out'}"]) == 4
+    assert (tmp_path / "out").read_text() == "mine"
+    monkeypatch.setenv("GANVAE_MNIST", str(tmp_path / "none.npz"))
+    with pytest.raises(SystemExit, match="4"):
+        bundle_main(["--to", str(tmp_path / "b.tar.gz")])
+    first, second = capsys.readouterr().err.splitlines()
+    assert "out" in first and "none.npz is not there" in second
 
 
 def copies(results, **epochs):

@@ -10,6 +10,7 @@ again goes on where this one was.
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -34,15 +35,15 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def main(argv=None) -> int:
     """The command of `run.sh`."""
-    parser = argparse.ArgumentParser(prog="run.sh", description=__doc__.splitlines()[0])
+    parser = _Parser(prog="run.sh", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", metavar="NAME", help="a run, the beginning of several, or NAME@SEED")
-    parser.add_argument("--minutes", type=float, default=60.0, help="stop in this time, what is finished packed")
+    parser.add_argument("--minutes", type=_above(0, float), default=60.0, help="stop in time, what is finished packed")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where results-N.tar.xz and log.txt go")
     parser.add_argument("--scratch", type=Path, default=None, help="where all else lies; default OUT/scratch")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the device")
-    parser.add_argument("--epochs", type=int, default=None, help="epochs of each run; default the run's own")
-    parser.add_argument("--limit", type=int, default=None, help="training images; default all (a rehearsal takes few)")
-    parser.add_argument("--n", type=int, default=None, help="samples measured; default the run's own")
+    parser.add_argument("--workers", type=_above(0), default=1, help="processes that share the device")
+    parser.add_argument("--epochs", type=_above(0), default=None, help="epochs of each; default the run's own")
+    parser.add_argument("--limit", type=_above(0), default=None, help="training images; default all; few to rehearse")
+    parser.add_argument("--n", type=_above(1), default=None, help="samples measured; default the run's own")
     parser.add_argument("--worker", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--watch", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--deadline", type=float, default=None, help=argparse.SUPPRESS)
@@ -53,25 +54,46 @@ def main(argv=None) -> int:
         if args.worker is not None:
             return _worker(args)
         return _manager(args)
-    except CourseError as error:
+    except (CourseError, OSError) as error:
         print(f"run.sh: {error}", file=sys.stderr)
-        return error.exit_code
+        return getattr(error, "exit_code", RunError.exit_code)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A wrong argument is told of in one line, without all that could have been said."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _above(least: int, kind=int):
+    """A number of an argument, finite and above `least`."""
+
+    def number(text):
+        value = kind(text)
+        if not least < value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be a number above {least}; got {text}")
+        return value
+
+    return number
 
 
 def tasks_of(names: list[str]) -> list[tuple[str, list[int]]]:
     """(run, seeds) for each of the names, in their order; a run and seed named twice is done once.
 
     Raises:
-      RunError: a name is no run's, nor the beginning of one.
+      RunError: a name is no run's, nor the beginning of one; or names a baseline; or the seed is none.
     """
     from .reproduce import choose
 
     tasks, seen = [], set()
     for name in names:
-        name, _, seed = name.partition("@")
-        if seed and not seed.isdecimal():
-            raise RunError(f"the seed in {name}@{seed} must be a number")
+        name, at, seed = name.partition("@")
+        if at and not (seed.isdecimal() and len(seed) <= 10 and int(seed) < 2**32):
+            raise RunError(f"the seed in {name}@{seed} must be a number from 0 to {2**32 - 1}")
         for run_name, run in choose(name).items():
+            if run.kind == "baseline":
+                raise RunError(f"{run_name} is not trained: 'ganvae reproduce --only {run_name}' measures it")
             wanted = [s for s in ([int(seed)] if seed else range(run.seeds)) if (run_name, s) not in seen]
             seen |= {(run_name, s) for s in wanted}
             tasks += [(run_name, wanted)] if wanted else []

@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from ..errors import RunError
+from ..errors import CourseError, RunError
 from ..files import beside, locked, mend_of, whole
 from .record import Record
 
@@ -36,16 +36,17 @@ def bundle(to, pythons=PYTHONS, mnist: str | None = None) -> Path:
     """Write the archive `to` (.tar.gz). `mnist`: a copy of mnist.npz to put in; default GANVAE_MNIST, where it is set.
 
     Raises:
-      RunError: a package could not be fetched, or the archive would have more than 60 MB.
+      RunError: a package could not be fetched, `mnist` is not there, or the archive would have more than 60 MB.
     """
-    to = Path(to)
+    to, mnist = Path(to), mnist or os.environ.get("GANVAE_MNIST")
+    if mnist and not os.path.isfile(mnist := os.path.expanduser(mnist)):
+        raise RunError(f"{mnist} is not there or not a file: point GANVAE_MNIST at a copy of mnist.npz, or unset it")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "bundle"
         shutil.copytree(LIBRARY, root / "ganvae_lib", ignore=shutil.ignore_patterns("__pycache__", "run.sh"))
         shutil.copy(Path(__file__).with_name("run.sh"), root / "run.sh")
         for python in pythons:
             _wheels(root / "wheels" / python, python)
-        mnist = mnist or os.environ.get("GANVAE_MNIST")
         if mnist:
             shutil.copy(mnist, root / "mnist.npz")
         with whole(to) as part:
@@ -171,7 +172,10 @@ def main(argv=None) -> None:
     parser.add_argument("--to", default="dist/ganvae-bundle.tar.gz")
     parser.add_argument("--python", nargs="*", default=PYTHONS, help="for these versions of Python")
     args = parser.parse_args(argv)
-    path = bundle(args.to, tuple(args.python))
+    try:
+        path = bundle(args.to, tuple(args.python))
+    except CourseError as error:
+        parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
