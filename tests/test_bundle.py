@@ -222,6 +222,9 @@ def test_measurements_of_an_earlier_training_do_not_stay(tmp_path):
     take_home(archives, home)
     assert (run / "epochs.json").exists()  # of the same training
     history = (run / "history.csv").read_text().splitlines()
+    (run / "history.csv").write_text("".join(f"{line},{'nan' if i else 'older'}\n" for i, line in enumerate(history)))
+    take_home(archives, home)
+    assert (run / "epochs.json").exists()  # of the same training, by another version
     (run / "history.csv").write_text(
         "\n".join([history[0], *(line.replace(",", ",1", 1) for line in history[1:])]) + "\n"
     )

@@ -18,7 +18,7 @@ from ganvae_lib.runs.evaluation import evaluate_target, store_samples
 from ganvae_lib.runs.publishing import publish
 from ganvae_lib.runs.record import Record
 from ganvae_lib.runs.results import Result
-from ganvae_lib.training import load_arrays
+from ganvae_lib.training import load_arrays, save_arrays
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 5
@@ -229,6 +229,20 @@ def test_a_run_gone_on_with_elsewhere_has_the_times_of_where_it_was_trained_last
     more = train(tmp_path / "run", epochs=3, resume=True)
     seconds = Result(tmp_path / "run").history["seconds"]
     assert more.environment == before.environment and more.seconds_per_epoch == pytest.approx(seconds[-1], rel=1e-6)
+
+
+def test_a_run_whose_model_reports_other_losses_now_is_gone_on_with_and_loses_none(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.h5"
+    arrays, meta = load_arrays(last)
+    for row in meta["history"]:
+        row["older"] = row.pop("loss")
+    save_arrays(last, arrays, meta)
+    train(tmp_path / "run", epochs=3, resume=True)
+    was, now = Result(finished).history, Result(tmp_path / "run").history
+    assert list(now) == [*(column for column in was if column != "loss"), "older", "loss"]
+    assert now["older"][:2] == was["loss"] and np.isfinite(now["loss"]).tolist() == [False, False, True]
+    assert np.isnan(now["older"][2]) and np.isfinite(now["kl"]).all()
 
 
 def test_an_epoch_in_the_history_alone_is_not_published(finished, tmp_path, monkeypatch):

@@ -158,9 +158,14 @@ def _may_take_the_place(new: Path, old: Path) -> None:
 
 
 def _goes_on(old: Path, new: Path) -> bool:
-    """Whether the training in `new` begins with that in `old`: the history holds the seconds of each epoch."""
+    """Whether the training in `new` begins with that in `old`: the history begins with each epoch and its seconds.
+
+    What follows may have become more: a later version may report other losses.
+    """
     before, now = (
-        (folder / "history.csv").read_text(encoding="utf-8").splitlines() if (folder / "history.csv").exists() else []
+        [line.split(",")[:2] for line in (folder / "history.csv").read_text(encoding="utf-8").splitlines()]
+        if (folder / "history.csv").exists()
+        else []
         for folder in (old, new)
     )
     return bool(before) and now[: len(before)] == before

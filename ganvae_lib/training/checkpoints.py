@@ -1,6 +1,7 @@
 """Checkpoints: everything that a resume needs, there whole or not at all."""
 
 import json
+import math
 import shutil
 import time
 import zlib
@@ -178,7 +179,11 @@ def named_checkpoints(folder):
 
 
 def write_history(path, history):
-    """One CSV row an epoch, replaced as a whole so that a kill leaves the old file or the new one."""
-    columns = list(history[0])
-    lines = [",".join(columns), *(",".join(f"{row[c]:.9g}" for c in columns) for row in history)]
+    """One CSV row an epoch, replaced as a whole so that a kill leaves the old file or the new one.
+
+    Of a run that another version of its model goes on with, which reports other losses, it has all columns: nan where
+    an epoch has none.
+    """
+    columns = list(dict.fromkeys(column for row in history for column in row))
+    lines = [",".join(columns), *(",".join(f"{row.get(c, math.nan):.9g}" for c in columns) for row in history)]
     write_text(path, "\n".join(lines) + "\n")
