@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -218,17 +219,38 @@ def test_a_run_killed_at_a_random_moment_ends_as_if_it_had_not_been(tmp_path, ba
     assert losses[0] == losses[1]
 
 
-def test_a_run_gone_on_with_elsewhere_has_the_times_of_where_it_was_trained_last(finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "run")
-    before = Record.read(finished)
-    elsewhere = before.environment.model_copy(update={"hardware": "another machine, 96 cores"})
-    record = before.model_copy(update={"environment": elsewhere})
-    (tmp_path / "run" / "record.json").write_text(record.to_json())
-    same = train(tmp_path / "run", resume=True)  # nothing is left to train
-    assert same.environment == elsewhere and same.seconds_per_epoch == before.seconds_per_epoch
-    more = train(tmp_path / "run", epochs=3, resume=True)
-    seconds = Result(tmp_path / "run").history["seconds"]
-    assert more.environment == before.environment and more.seconds_per_epoch == pytest.approx(seconds[-1], rel=1e-6)
+def test_a_run_gone_on_with_elsewhere_has_the_times_of_where_it_was_trained_last(finished, tmp_path, monkeypatch):
+    out, clock = shutil.copytree(finished, tmp_path / "run"), {"now": 0.0}
+
+    def on(machine, epochs, seconds=0.0):
+        """Resumed there, each epoch in so many seconds. → the record's hardware and seconds."""
+
+        def later():
+            clock["now"] += seconds
+            return clock["now"]
+
+        monkeypatch.setattr("ganvae_lib.runs.record.hardware_in_words", lambda: machine)
+        monkeypatch.setattr("ganvae_lib.training.checkpoints.time", SimpleNamespace(perf_counter=later))
+        record = train(out, epochs=epochs, resume=True)
+        assert record == Record.read(out)
+        return record.environment.hardware, record.seconds_per_epoch
+
+    before = Record.read(out)
+    assert on("another", 2) == (before.environment.hardware, before.seconds_per_epoch)  # nothing is left to train
+    assert on("another", 3, seconds=100) == ("another", 100)
+    behind = Record.read(out)
+    assert on("another", 4, seconds=300) == ("another", 200)
+    assert on("another", 4) == on("a third", 4) == ("another", 200)
+    record = Record.read(out)
+    (out / "record.json").write_text(behind.model_copy(update={"files": {}}).to_json())  # as a kill may leave it
+    assert runs.load_run(out)[1].seconds_per_epoch == 200
+    (out / "record.json").write_text(record.to_json())
+    assert on("a third", 5, seconds=7) == ("a third", 7)
+    last = out / "checkpoints" / "last.h5"
+    arrays, meta = load_arrays(last)
+    save_arrays(last, arrays, {key: meta[key] for key in ("epoch", "history", "run")})  # as an older version wrote it
+    assert on("a third", 5)[0] == "a third"
+    assert on("a fourth", 6, seconds=9) == ("a fourth", 9)
 
 
 def test_a_run_whose_model_reports_other_losses_now_is_gone_on_with_and_loses_none(finished, tmp_path):

@@ -103,16 +103,15 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
             precision=precision, environment=where, seconds_per_epoch=None, metrics=[],
             data=DataSource(source=data.source, n_train=len(data.x_train), n_test=len(data.x_test), sha256=data.sha256),
         )  # fmt: skip
-        path, history, measured, earlier = _take_up(out, record, model) if resume else (None, [], [], where)
+        path, history, measured, timed = _take_up(out, record, model) if resume else (None, [], [], (where, 0))
+        # Of a run on two machines the record names the one that trained last, and its seconds.
+        since = timed[1] if timed[0].hardware == where.hardware else len(history)
+        told = {"run": record.identity, "environment": where.model_dump(), "since": since}
         checkpoints = Checkpoints(
-            out / "checkpoints", epochs, history, seconds=checkpoint_seconds, run=record.identity, writes=keeper
+            out / "checkpoints", epochs, history, seconds=checkpoint_seconds, told=told, writes=keeper
         )
         checkpoints.restore(path)
-        # Of a run on two machines the record names the one that trained last, and its seconds.
-        since = len(history) if earlier.hardware != where.hardware and len(history) < epochs else 0
-        if history:
-            record = record.model_copy(update={"environment": earlier})
-        record = _progressed(record, history, measured)
+        record = _progressed(record, history, timed, measured)
 
         def keep(record):
             if keeper:
@@ -121,10 +120,9 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
         keep(record)
         first = record.epochs_done
         if first < epochs:
-            record = record.model_copy(update={"environment": where})
 
             def keep_record(epoch, logs):
-                keep(_progressed(record, checkpoints.history, since=since))
+                keep(_progressed(record, checkpoints.history, (where, since)))
 
             callbacks = [
                 Shuffle(batches),
@@ -143,7 +141,7 @@ def train(kind: str, data: MNIST, out, *, variation="report", epochs=TRAINING.ep
                     )  # fmt: skip
             finally:
                 bar.close()
-            record = _progressed(record, checkpoints.history, since=since)
+            record = _progressed(record, checkpoints.history, (where, since))
         if not keeper:
             return record
         meta = {"epoch": record.epochs_done, "run": record.identity}
@@ -179,7 +177,7 @@ def load_run(folder, epoch: int | None = None):
     if epoch is None and meta.get("epoch") != record.epochs_done:
         if "history" not in meta:
             raise RunError(f"{path} is of epoch {meta.get('epoch')}, its record of {record.epochs_done}: restore them")
-        record = _progressed(record, meta["history"])
+        record = _progressed(record, meta["history"], _timed(record, meta))
     check_run(path, meta.get("run"), record)
     if epoch is not None and meta.get("epoch") != epoch:
         raise RunError(f"{path} is of epoch {meta.get('epoch')}: put the right one back")
@@ -235,8 +233,8 @@ def grid(x: np.ndarray):
     return Image.fromarray(filled.reshape(rows, columns, 28, 28).swapaxes(1, 2).reshape(rows * 28, columns * 28))
 
 
-def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list, Environment]:
-    """Load the newest checkpoint of the same run into `model`. → it, the history, what was measured, where it ran."""
+def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list, tuple[Environment, int]]:
+    """Load the newest checkpoint of the same run into `model`. → it, the history, what was measured, `_timed`."""
     from ..models.variations import completed
     from ..training import assign_arrays, load_arrays, newest_checkpoint
 
@@ -259,22 +257,33 @@ def _take_up(out: Path, record: Record, model) -> tuple[Path | None, list, list,
             )
     path = newest_checkpoint(out / "checkpoints")
     if path is None:  # killed within its first epoch: it begins again and ends the same
-        return None, [], [], record.environment
+        return None, [], [], (record.environment, 0)
     arrays, meta = load_arrays(path)
     check_run(path, meta.get("run"), record)
     assign_arrays(model, arrays, path)
     history = meta["history"]
-    return path, history, before.metrics if before.epochs_done == len(history) else [], before.environment
+    measured = before.metrics if before.epochs_done == len(history) else []
+    return path, history, measured, _timed(before, meta)
 
 
-def _progressed(record: Record, history: list, measured=(), since: int = 0) -> Record:
-    """The record after the epochs of `history`, those after the first `since` timed.
+def _timed(record: Record, meta: dict) -> tuple[Environment, int]:
+    """Where the last epoch of a checkpoint was trained, and after how many epochs it went there.
 
-    `measured`: on the weights of then; each epoch makes others.
+    An older version did not say: then where its record says, from the beginning.
     """
+    return Environment(**meta["environment"]) if "since" in meta else record.environment, meta.get("since", 0)
+
+
+def _progressed(record: Record, history: list, timed: tuple[Environment, int], measured=()) -> Record:
+    """The record after the epochs of `history`.
+
+    `timed`: where the last of them was trained, and after how many epochs it went there: the others count for its
+    seconds. `measured`: on the weights of then; each epoch makes others.
+    """
+    where, since = timed
     seconds = median(row["seconds"] for row in history[since:] or history) if history else None
     done = {"epochs_done": len(history), "epochs": max(record.epochs, len(history)), "seconds_per_epoch": seconds}
-    return record.model_copy(update=done | {"metrics": list(measured)})
+    return record.model_copy(update=done | {"environment": where, "metrics": list(measured)})
 
 
 def _short(value) -> str:

@@ -114,17 +114,17 @@ class Checkpoints(keras.callbacks.Callback):
 
     A checkpoint holds everything that a resume needs: weights, both optimizers, the noise counter, the history.
     `seconds` > 0 is for a GPU, whose epoch of the report's GAN takes less time than writing a gigabyte: no rolling
-    checkpoint within that time of the last, and the named ones hold the networks' weights alone. `run` says whose
-    checkpoint it is: another run's is refused. Without `writes` only the history is kept, in memory: of the processes
-    that train one model the first alone writes.
+    checkpoint within that time of the last, and the named ones hold the networks' weights alone. `told` is what each
+    says besides: whose it is, for another run's is refused, and where it was trained. Without `writes` only the history
+    is kept, in memory: of the processes that train one model the first alone writes.
     """
 
     def __init__(self, folder, epochs, history=(), every=TRAINING.checkpoint_every, seconds=0.0,
-                 run=None, writes=True):  # fmt: skip
+                 told=None, writes=True):  # fmt: skip
         super().__init__()
         self.writes = writes
         self.folder, self.epochs, self.every = Path(folder), epochs, every
-        self.seconds, self.saved, self.run = seconds, float("-inf"), run
+        self.seconds, self.saved, self.told = seconds, float("-inf"), told or {}
         self.history = [dict(row) for row in history]
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -138,7 +138,7 @@ class Checkpoints(keras.callbacks.Callback):
             return
         write_history(self.folder.parent / "history.csv", self.history)
         due = time.perf_counter() - self.saved >= self.seconds or done == self.epochs or self.model.stop_training
-        meta = {"epoch": done, "history": self.history, "run": self.run}
+        meta = {"epoch": done, "history": self.history, **self.told}
         if due:
             save_arrays(self.folder / "last.h5", state_arrays(self.model), meta)
             self.saved = time.perf_counter()
