@@ -251,4 +251,4 @@ COMMANDS = {
     ),
 }  # fmt: skip
 # They write single files, each as a whole: of two the last one's stay. A half-written one that a kill leaves stays too.
-WITHOUT_A_LOCK = ("sample", "pack", "measure by epoch")
+WITHOUT_A_LOCK = ("sample", "pack")

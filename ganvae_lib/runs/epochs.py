@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ..data import MNIST, load_mnist
 from ..errors import RunError
-from ..files import first_line, write_text
+from ..files import first_line, locked, sweep, write_text
 from ..metrics import evaluate_samples, feature_network
 from ..paper import DECISIONS
-from .record import environment
+from .record import Record, environment
 from .run import load_run, sample
 
 KEPT = ("Fréchet distance", "inception score", "precision", "recall", "coverage", "class entropy", "digit modes")
@@ -23,28 +23,41 @@ def measure_checkpoints(run, out, *, mnist: MNIST | None = None, n: int = DECISI
 
     Raises:
       RunError: `out` is something else, damaged, of another run, or was measured otherwise; or the run is damaged.
+      InUseError: another process measures into `out`, or has the folder of it.
     """
+    run, out = Path(run), Path(out)
+    Record.read(run)  # nothing is made for a run that is not there
+    # A folder of results/ is exchanged as a whole, under its own lock; that of the run is held while it trains.
+    with locked(out if out.parent.resolve() == run.resolve() else out.parent, "measuring by epoch"):
+        sweep(out)
+        _measure(run, out, mnist or load_mnist(), n, say, last)
+
+
+def _measure(run: Path, out: Path, mnist: MNIST, n: int, say, last: bool) -> None:
+    """`measure_checkpoints` under the lock."""
     from ..training import BACKEND, accelerator, named_checkpoints
 
-    run, out, mnist, network = Path(run), Path(out), mnist or load_mnist(), feature_network("mnist")
+    network = feature_network("mnist")
     settings = {"n": n, "seed": 0, "n_train": len(mnist.x_train), "n_test": len(mnist.x_test)}
     try:
         old = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{out} cannot be read ({first_line(error)}): restore it, or delete it") from error
-    if not isinstance(old, dict) or not isinstance(old.get("epochs", {}), dict):
+    rows, named = old.get("epochs", {}) if isinstance(old, dict) else None, named_checkpoints(run / "checkpoints")
+    if not isinstance(rows, dict) or not all(epoch.isdecimal() for epoch in rows):
         raise RunError(f"{out} holds something else than a run's metrics by epoch: choose another file")
-    rows, named = old.get("epochs", {}), named_checkpoints(run / "checkpoints")
     _, record = load_run(run)
     if old.get("run", record.name) != record.name or not record.is_of(old.get("identity")):
-        raise RunError(f"{out} holds the metrics of another run, {old['run']}: choose another file")
+        raise RunError(f"{out} holds the metrics of another run, {old.get('run')}: choose another file")
     for what, now in (("settings", settings), ("features", json.loads(json.dumps(network.describe())))):
         if old.get(what, now) != now:
             raise RunError(f"{out} was measured with other {what}: choose another file, or move it away")
     for epoch in sorted({*named, *([record.epochs_done] if last else [])}):
         if str(epoch) in rows:
             continue
-        model, _ = load_run(run, epoch if epoch in named else None)
+        model, now = load_run(run, epoch if epoch in named else None)
+        if epoch not in named and now.epochs_done != epoch:  # it was trained on meanwhile
+            continue
         found = evaluate_samples(
             sample(model, n, settings["seed"]), mnist.x_test, [network], settings["seed"],
             reference="test images", floor_images=mnist.x_train, floor="training images",
