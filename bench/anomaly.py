@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 from ganvae_lib import losses
 from ganvae_lib.data import MNIST, load_mnist
 from ganvae_lib.errors import RunError
-from ganvae_lib.files import write_text
+from ganvae_lib.files import locked, write_text
 from ganvae_lib.latent import encode, invert
 from ganvae_lib.models.baselines import PCAGaussian
 from ganvae_lib.models.variations import build, configuration
@@ -210,9 +210,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    record = run(
-        load_mnist(), arguments.out, arguments.digits, arguments.seeds, say=lambda what: print(what, flush=True)
-    )
+    with locked(arguments.out, "measuring"):
+        record = run(
+            load_mnist(), arguments.out, arguments.digits, arguments.seeds, say=lambda what: print(what, flush=True)
+        )
     print(f"\n{'AUROC':34s}" + "".join(f"{digit:>7}" for digit in ALL) + f"{'mean':>8}")
     for seed, results in record["results"].items():
         print(seed)

@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from bench import anomaly
 from ganvae_lib.data import MNIST
-from ganvae_lib.errors import RunError
+from ganvae_lib.errors import InUseError, RunError
+from ganvae_lib.files import locked
 from ganvae_lib.models.baselines import PCAGaussian
 
 
@@ -81,3 +82,8 @@ def test_run_goes_on_with_what_is_missing_and_refuses_other_settings(monkeypatch
     assert list(stored["results"]["seed 0"]) == ["0", "3", "5"] and stored["settings"]["n_train"] == 12_000
     with pytest.raises(RunError, match="other settings or other digits: delete it, or choose another --out"):
         anomaly.run(digits(), out, [0], [0], anomaly.Settings(n_train=10), say=lambda what: None)
+    other = tmp_path / "other.json"
+    monkeypatch.setattr("sys.argv", ["anomaly", "--digits", "7", "--out", str(other)])
+    with locked(other, "measuring"), pytest.raises(InUseError, match="in use"):
+        anomaly.main()
+    assert (0, 7) not in asked
