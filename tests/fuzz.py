@@ -128,7 +128,7 @@ def neighbours(rng, _):
     if tame:
         rows, other = queries.reshape(len(queries), -1), base.reshape(len(base), -1)
         real = np.sort(np.linalg.norm(rows[:, None] - other, axis=2), axis=1)[:, : distance.shape[1]]
-        ok(np.allclose(distance, real, rtol=1e-9, atol=1e-300), "not the nearest")
+        ok(np.allclose(distance, real, rtol=1e-9, atol=1e-150), "not the nearest")  # smaller squares vanish in `real`
 
 
 def classes(rng, _):

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from ganvae_lib.metrics import MetricError, memorisation_metrics, nearest_neighbours
-from ganvae_lib.metrics import memorisation as module
+from ganvae_lib.metrics import neighbours as module
 
 
 def draw(n, d=6, seed=0):
@@ -39,7 +39,7 @@ def test_near_ties_are_told_apart_in_float64():
         assert order[indices[0]].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("scale", [1e-170, 1e-30, 1.0, 1e30, 1e300])
 def test_any_scale(scale):
     queries, base = draw(10), draw(60, seed=1)
     indices, distances = nearest_neighbours(queries * scale, base * scale)
@@ -108,8 +108,8 @@ def test_neighbours_invalid_input():
     for k in (0, 6):
         with pytest.raises(MetricError, match="1 ≤ k ≤ 5"):
             nearest_neighbours(draw(3), draw(5), k)
-    with pytest.raises(MetricError, match="too large for their squares"):
-        nearest_neighbours(draw(3) * 1e160, draw(5))
+    with pytest.raises(MetricError, match="too large for float64"):
+        nearest_neighbours(np.full((3, 6), -1e308), np.full((5, 6), 1e308))
 
 
 def test_the_copying_score_and_authenticity_by_hand():
@@ -155,11 +155,39 @@ def test_the_margin_for_rounding_is_wide_enough(apart):
     np.testing.assert_allclose(nearest_neighbours(q, base)[1][:, 0], real, rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [1, 30, 784])
+def test_squares_are_off_by_less_than_their_bound(d, dtype):
+    between = module.Distances(100 + draw(90, d), 100 + 3 * draw(200, d, 1), dtype)
+    for rows, squared, error in between.blocks():
+        off = squared - (between.exact(np.arange(rows.start, rows.stop)[:, None], np.arange(200)) / between.unit) ** 2
+        assert error / 1000 < np.abs(off).max() < error
+
+
+def pairs_looked_at(monkeypatch):
+    """How many distances are taken from the differences, call by call."""
+    sizes, exact = [], module.Distances.exact
+    monkeypatch.setattr(
+        module.Distances, "exact", lambda self, i, j: sizes.append(np.broadcast(i, j).size) or exact(self, i, j)
+    )
+    return sizes
+
+
 def test_of_ordinary_features_no_row_is_searched_twice(monkeypatch):
-    sizes, distances = [], module._distances
-    monkeypatch.setattr(module, "_distances", lambda x, v: sizes.append(len(x)) or distances(x, v))
+    sizes = pairs_looked_at(monkeypatch)
     nearest_neighbours(draw(200, 64), draw(2_000, 64, 1))
-    assert sizes == [9] * 200
+    assert sizes == [9 * 200]
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-5])
+def test_what_is_left_of_ten_modes_is_searched_by_products_in_float64(spread, monkeypatch):
+    """A collapsed generator: comparing each with all others by differences would take minutes."""
+    sizes = pairs_looked_at(monkeypatch)
+    modes = np.repeat(draw(10, 64), 60, axis=0) + spread * draw(600, 64, 1)
+    _, distances = nearest_neighbours(modes, modes, 6)
+    assert sizes == [14 * 600] * (1 if spread == 0 else 2)
+    real = np.sort(np.sqrt(((modes[:, None] - modes) ** 2).sum(-1)), axis=1)[:, :6]
+    np.testing.assert_allclose(distances, real, rtol=1e-12)
 
 
 def test_images_of_three_axes_are_rows_too():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ganvae_lib.metrics import MetricError, precision_recall_density_coverage
-from ganvae_lib.metrics import prdc as prdc_module
-from ganvae_lib.metrics.prdc import smallest
+from ganvae_lib.metrics import neighbours as module
+from ganvae_lib.metrics.neighbours import smallest
+from ganvae_lib.metrics.prdc import radii
 
 
 def values(a, b, k=5):
@@ -35,7 +36,7 @@ def sets(n, m, d=6, seed=0):
 @pytest.mark.parametrize(("n", "m", "k"), [(150, 200, 5), (6, 7, 5), (400, 90, 1), (90, 700, 3)])
 @pytest.mark.parametrize("block", [2**21, 5000, 1])
 def test_value_by_definition_in_blocks_of_any_size(n, m, k, block, monkeypatch):
-    monkeypatch.setattr(prdc_module, "_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(module, "_BLOCK_ENTRIES", block)
     a, b = sets(n, m)
     assert values(a, b, k) == pytest.approx(by_definition(a, b, k), rel=1e-14)
 
@@ -53,6 +54,25 @@ def test_by_hand():
     """On a line, k = 1: real 0, 1, 3 with radii 1, 1, 2; measured 0.5, 9, 9.5 with radii 8.5, 0.5, 0.5."""
     a, b = np.array([[0.5], [9.0], [9.5]]), np.array([[0.0], [1.0], [3.0]])
     assert values(a, b, 1) == pytest.approx([1 / 3, 1.0, 2 / 3, 2 / 3])
+
+
+def test_radii_known_before_change_nothing():
+    a, b = sets(80, 90)
+    results = precision_recall_density_coverage(a, b, 3, radii_b=radii(b, 3))
+    assert results == precision_recall_density_coverage(a, b, 3)
+
+
+def test_pairs_that_float32_cannot_tell_are_told_apart():
+    """On a line, balls of radius 1 around 0, 1, 2, …: on a centre two others have their rim, next to it one of them."""
+    b = np.arange(40.0)[:, None]
+    for off, balls in ((-1e-12, 2), (0, 1), (1e-12, 2)):
+        assert values(b[5:35:7] + off, b, 1)[2] == balls
+
+
+def test_a_feature_that_never_moves_hides_no_other():
+    a, b = 1e-25 * sets(80, 90)[0], 1e-25 * sets(80, 90)[1]
+    constant = np.full((80, 1), 100.0), np.full((90, 1), 100.0)
+    assert values(np.c_[a, constant[0]], np.c_[b, constant[1]]) == values(*sets(80, 90))
 
 
 def test_far_apart_and_the_same():

@@ -12,7 +12,8 @@ from .features import check_images, feature_network
 from .frechet import frechet_distance
 from .inception_score import inception_score
 from .kid import kernel_distance
-from .memorisation import memorisation_metrics, nearest_neighbours
+from .memorisation import memorisation_metrics
+from .neighbours import nearest_neighbours
 from .prdc import precision_recall_density_coverage
 from .reconstruction import gaussian_log_weights, importance_weighted_bound, reconstruction_metrics
 from .result import FeatureNetwork, MetricError, MetricResult
