@@ -50,16 +50,20 @@ def log_likelihood_bound(
     chosen = np.random.default_rng(seed).permutation(len(x))[:n]
     x, given = x[chosen], [part[chosen] for part in given]
     mu, log_var = batched(vae.encode, x, *given)
-    t = ((x + 1) / 2).astype("float32").reshape(len(x), 1, -1)
+    t = ((x + 1) / 2).astype("float32").reshape(len(x), -1)
+    pixel_logits = compiled(vae.pixel_logits)
+
+    def log_p(z, t, *y):
+        a = np.asarray(pixel_logits(z, *y)).reshape(t.shape)
+        return np.sum(t * a - np.logaddexp(0, a), axis=-1, dtype="float64")
 
     def log_weights(images: slice, samples: slice) -> np.ndarray:
         rng = np.random.default_rng([seed, images.start, samples.start])
         eps = rng.standard_normal((images.stop - images.start, samples.stop - samples.start, mu.shape[1]))
         z = (mu[images, None] + np.exp(log_var[images, None] / 2) * eps).astype("float32")
-        y = [np.repeat(part[images], z.shape[1], axis=0) for part in given]
-        a = batched(vae.pixel_logits, z.reshape(-1, mu.shape[1]), *y).reshape(*z.shape[:2], -1)
-        log_p = np.sum(t[images] * a - np.logaddexp(0, a), axis=-1, dtype="float64")
-        return gaussian_log_weights(log_p, z, mu[images], log_var[images])
+        beside = [np.repeat(part[images], z.shape[1], axis=0) for part in (t, *given)]
+        log_p_of_z = batched(log_p, z.reshape(-1, mu.shape[1]), *beside).reshape(z.shape[:2])
+        return gaussian_log_weights(log_p_of_z, z, mu[images], log_var[images])
 
     return importance_weighted_bound(
         log_weights, len(x), k, image_block=100, reference=reference_name, seed=seed, progress=progress
