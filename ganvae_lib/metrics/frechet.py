@@ -54,19 +54,19 @@ def frechet_distance(
     if are_parts(a) or are_parts(b):
         a_parts, b_parts = (p if are_parts(p) else [as_stats(p)] for p in (a, b))
         value, spread, infinite = jackknife(a_parts, b_parts)
-        a, b = merged(a_parts), merged(b_parts)
+        n_a, n_b = (sum(part.n for part in side) for side in (a_parts, b_parts))
         parts = [len(a_parts), len(b_parts)]
         more = {"spread": spread, "spread_kind": "standard error"}
         more["extra"] = {"infinite_n": infinite, "infinite_n_spread": spread, "parts": parts}
     else:
         a, b = as_stats(a), as_stats(b)
-        value = frechet_value(a, b)
+        value, n_a, n_b = frechet_value(a, b), a.n, b.n
     return MetricResult.of(
         "Fréchet distance",
         value,
-        a.n,
+        n_a,
         network=network,
-        n_reference=b.n,
+        n_reference=n_b,
         reference=reference,
         better="lower",
         **more,
@@ -181,14 +181,14 @@ def _without_each(parts: list[FeatureStats], whole: FeatureStats, other: Feature
     The nuclear norm is Σ √λ(B S Bᵀ), good to 10⁻⁸ of the trace: ample for differences between the θ's.
     """
     r_b = other.factor / np.sqrt(other.n - 1.0)
-    scatter = whole.factor.T @ whole.factor
+    scatter = whole.scatter
     nothing = FeatureStats()
     for part in [nothing, *parts]:
         n, difference, rest = whole.n - part.n, whole.mean_difference(other), scatter
         if part.n:
             step = part.mean_difference(whole)  # leaving it out moves the mean by −step · n_part / n
             difference = difference - step * (part.n / n)
-            rest = scatter - part.factor.T @ part.factor
+            rest = scatter - part.scatter
             rest -= np.outer(step, step) * (whole.n * part.n / n)
         rest = rest / (n - 1.0)
         roots = np.sqrt(np.maximum(np.linalg.eigvalsh(r_b @ rest @ r_b.T), 0.0))

@@ -39,7 +39,8 @@ class FeatureStats:
     def __init__(self, third_moments: bool = False):
         self.third_moments = third_moments
         self.n = 0  # feature vectors seen
-        self._rows: list[np.ndarray] = []  # stacked, they are R: (rows, d)
+        self._rows: list[np.ndarray] = []  # stacked, they are an R: (rows, d)
+        self._factor: np.ndarray | None = None  # the R of few rows, once somebody has asked for it
         self.given: np.ndarray | None = None  # a covariance in the place of R, until R is needed
         self._shift: np.ndarray | None = None  # (d,), the first feature vector
         self._offset: np.ndarray | None = None  # (d,), mean − shift
@@ -103,20 +104,17 @@ class FeatureStats:
         """The stacking of the class docstring; `offset` is the other part's mean − self._shift."""
         step = offset - self._offset
         self._use_given()
-        self._rows += rows
+        self._rows, self._factor = self._rows + rows, None
         if self.n:
             self._rows.append(np.sqrt(self.n * n / (self.n + n)) * step[None])
         self._offset = self._offset + step * (n / (self.n + n))
         self.n += n
         if sum(map(len, self._rows)) > max(4 * self.dim, 2048):
-            self._compress()
+            self._rows = [self.factor]
 
     def _use_given(self) -> None:
         if self.given is not None:
             self._rows, self.given = [factor_of(self.given) * math.sqrt(self.n - 1.0)], None
-
-    def _compress(self) -> None:
-        self._rows = [_triangle(self._rows[0] if len(self._rows) == 1 else np.concatenate(self._rows))]
 
     def _add_third_moments(self, x: np.ndarray) -> None:
         d = x.shape[1]
@@ -141,8 +139,8 @@ class FeatureStats:
             self._shift, self._offset = other._shift, np.zeros_like(other._shift)
         if self.dim != other.dim:
             raise MetricError(f"features of d = {self.dim} and d = {other.dim} do not mix: use one feature network")
-        # The factor, not the rows: the sum must not depend on whether somebody has asked for it before.
-        self._join(other.n, (other._shift - self._shift) + other._offset, [other.factor])
+        other._use_given()
+        self._join(other.n, (other._shift - self._shift) + other._offset, other._rows)
         if self.third_moments:
             self._third = other._third + (0.0 if self._third is None else self._third)
             self._norms = self._norms + other._norms
@@ -161,9 +159,15 @@ class FeatureStats:
         self._use_given()
         if not self._rows:
             raise MetricError("no features were seen: the set is empty")
-        if len(self._rows) > 1 or len(self._rows[0]) > self.dim + 1:
-            self._compress()
-        return self._rows[0]
+        if self._factor is None:
+            self._factor = _triangle(self._rows[0] if len(self._rows) == 1 else np.concatenate(self._rows))
+        return self._factor
+
+    @property
+    def scatter(self) -> np.ndarray:
+        """RᵀR, (d, d): the same but for rounding, and without a factorisation."""
+        self._use_given()
+        return sum(rows.T @ rows for rows in self._rows)
 
     @property
     def mean(self) -> np.ndarray:
