@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from .inception_score import inception_score
 from .kid import kernel_distance
 from .memorisation import memorisation_metrics
 from .pictures import load_folder
-from .prdc import precision_recall_density_coverage
+from .prdc import precision_recall_density_coverage, radii
 from .result import MetricError, MetricResult, figure
 from .stats import MAX_THIRD_MOMENTS_DIM, FeatureStats
 
@@ -100,8 +101,8 @@ def evaluate_samples(
         def gather(images, order, what, network=network):
             return _gather(network, images, order, f"{what}, {network.describe()['name']}", progress)
 
-        def metrics(a, b, network=network):
-            return _metrics(a, b, network, reference, splits, k, seed)
+        def metrics(a, b, network=network, **how):
+            return _metrics(a, b, network, reference, splits, k, seed, **how)
 
         # Of two networks with one description and no hash nobody can say that they are the same.
         known = network.describe().get("sha256") or isinstance(network, PixelFeatures)
@@ -127,7 +128,7 @@ def evaluate_samples(
         if floor_set is not None:
             key = (str(network.describe()), _digest(real), _digest(spare) if stand_in else "", how, splits, k)
             if key not in _FLOORS or not known:
-                pairs = metrics(floor_set.without_spread(), rest.without_spread())
+                pairs = metrics(floor_set, rest, spread=False)
                 _FLOORS[key] = {r.name: r.value for r in pairs}
             floors = _FLOORS[key]
             found = [r.with_floor(floors[r.name], how) if r.name in floors and r.floor is None else r for r in found]
@@ -135,7 +136,7 @@ def evaluate_samples(
         if train_images is not None and unseen is not None and not network.describe()["name"].startswith("inception"):
             what = f"training images, {network.describe()['name']}"
             trained_on = _gather_features(network, train_images, what, progress)
-            samples, fresh = (np.concatenate(side.features)[:QUERIES] for side in (measured, unseen))
+            samples, fresh = (side.features[:QUERIES] for side in (measured, unseen))
             found += memorisation_metrics(samples, trained_on, fresh, network=network, reference=train)
         results += found
     return results
@@ -152,42 +153,52 @@ def _digest(images: np.ndarray) -> str:
 
 @dataclass
 class _Gathered:
-    """What is kept of a set of images in one feature network."""
+    """What is kept of a set of images in one feature network, and what is computed of this set alone, once."""
 
-    parts: list[FeatureStats] = field(default_factory=list)
-    logits: list[np.ndarray] = field(default_factory=list)
-    features: list[np.ndarray] = field(default_factory=list)  # of the first ROWS images, and the rest of a batch
+    parts: list[FeatureStats]
+    logits: np.ndarray | None
+    features: np.ndarray  # of the first ROWS images
+    _radii: dict[int, np.ndarray] = field(default_factory=dict)
 
     def union(self, other: _Gathered) -> _Gathered:
         """The two sets as one."""
-        return _Gathered(self.parts + other.parts, self.logits + other.logits, self.features + other.features)
+        logits = None if self.logits is None else np.concatenate([self.logits, other.logits])
+        return _Gathered(self.parts + other.parts, logits, np.concatenate([self.features, other.features])[:ROWS])
 
-    def without_spread(self) -> _Gathered:
-        """As one part: the same values in less time."""
-        return _Gathered([merged(self.parts)], self.logits, self.features)
+    @cached_property
+    def whole(self) -> list[FeatureStats]:
+        """All parts as one: the same values without a spread, in less time."""
+        return [merged(self.parts)]
+
+    def radii(self, k: int) -> np.ndarray:
+        """Of the balls of `precision_recall_density_coverage`."""
+        if k not in self._radii:
+            self._radii[k] = radii(self.features, k)
+        return self._radii[k]
 
 
 def _gather(network: Any, images: np.ndarray, order: np.ndarray, what: str, progress: Progress | None) -> _Gathered:
     """Features of images[order], in parts of (nearly) equal size, each of 2 images or more."""
-    kept, done = _Gathered(), 0
+    parts, logits, features, done = [], [], [], 0
     small = network.describe()["dim"] <= MAX_THIRD_MOMENTS_DIM
     for indices in np.array_split(order, max(1, min(PARTS, len(order) // 2))):
-        stats = FeatureStats(third_moments=small)
+        found = []  # of the whole part: a network and sums in turns, batch by batch, keep each other waiting
         for batch in _batches(indices, network):
-            features, logits = _forward(network, images[batch])
-            stats.update(features)
-            if logits is not None:
-                kept.logits.append(np.asarray(logits))
-            if done < ROWS:
-                kept.features.append(np.asarray(features))
+            found.append(_forward(network, images[batch]))
             done += len(batch)
             if progress:
                 progress(what, done, len(order))
-        kept.parts.append(stats)
-    return kept
+        of_part = np.concatenate([x for x, _ in found])
+        parts.append(FeatureStats(third_moments=small).update(of_part))
+        logits += [classes for _, classes in found if classes is not None]
+        if sum(map(len, features)) < ROWS:
+            features.append(of_part)
+    return _Gathered(parts, np.concatenate(logits) if logits else None, np.concatenate(features)[:ROWS])
 
 
 def _gather_features(network: Any, images: np.ndarray, what: str, progress: Progress | None) -> np.ndarray:
+    if isinstance(network, PixelFeatures):
+        return network.forward(images)[0]  # the images themselves: no second copy of 60,000
     rows = []
     for batch in _batches(np.arange(len(images)), network):
         rows.append(_forward(network, images[batch])[0])
@@ -197,23 +208,22 @@ def _gather_features(network: Any, images: np.ndarray, what: str, progress: Prog
 
 
 def _metrics(
-    a: _Gathered, b: _Gathered, network: Any, reference: str, splits: int, k: int, seed: int
+    a: _Gathered, b: _Gathered, network: Any, reference: str, splits: int, k: int, seed: int, spread: bool = True
 ) -> list[MetricResult]:
     known = {"network": network, "reference": reference}
-    features_a, features_b = np.concatenate(a.features)[:ROWS], np.concatenate(b.features)[:ROWS]
-    results = [frechet_distance(a.parts, b.parts, **known)]
-    if a.parts[0].third_moments:
-        results.append(kernel_distance(a.parts, b.parts, seed=seed, **known))
+    parts_a, parts_b = (side.parts if spread else side.whole for side in (a, b))
+    results = [frechet_distance(parts_a, parts_b, **known)]
+    if parts_a[0].third_moments:
+        results.append(kernel_distance(parts_a, parts_b, seed=seed, **known))
     else:
-        parts = PARTS if len(a.parts) > 1 else 1
-        results.append(kernel_distance(features_a, features_b, parts=parts, seed=seed, **known))
-    if min(len(features_a), len(features_b)) > k:
-        results += precision_recall_density_coverage(features_a, features_b, k, **known)
-    if a.logits:
-        logits_a, logits_b = np.concatenate(a.logits), np.concatenate(b.logits)
-        results.append(inception_score(logits_a, splits, seed, network=network))
-        if logits_a.shape[1] == 10:
-            results += class_metrics(logits_a, logits_b, **known)
+        parts = PARTS if len(parts_a) > 1 else 1
+        results.append(kernel_distance(a.features, b.features, parts=parts, seed=seed, **known))
+    if min(len(a.features), len(b.features)) > k:
+        results += precision_recall_density_coverage(a.features, b.features, k, radii_b=b.radii(k), **known)
+    if a.logits is not None:
+        results.append(inception_score(a.logits, splits, seed, network=network))
+        if a.logits.shape[1] == 10:
+            results += class_metrics(a.logits, b.logits, **known)
     return results
 
 
