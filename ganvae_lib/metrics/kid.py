@@ -138,17 +138,15 @@ def _moment_sums(parts: list[FeatureStats]) -> tuple[np.ndarray, np.ndarray]:
 def _pair_sums(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The same from the kernel matrix, block by block; of the equal blocks (x, y) and (y, x) one is computed."""
     d = parts[0].shape[1]
-    parts = [p.astype(np.float64) for p in parts]
+    # k(x, y) is the cube of a product of rows [x / √d, 1] and [y / √d, 1].
+    parts = [np.column_stack([p / np.sqrt(float(d)), np.ones(len(p))]) for p in parts]
     sums = np.zeros((len(parts), len(parts)))
     blocks = [(p, x[r : r + _ROWS]) for p, x in enumerate(parts) for r in range(0, len(x), _ROWS)]
     for i, (p, x) in enumerate(blocks):
         for j, (q, y) in enumerate(blocks[: i + 1]):
-            k = x @ y.T
-            k /= d
-            k += 1.0
-            total = np.vdot(k * k, k)
+            products = x @ y.T
+            total = np.vdot(products * products, products)
             sums[p, q] += total
             if j < i:
                 sums[q, p] += total
-    diagonal = [np.sum((np.einsum("nd,nd->n", x, x) / d + 1.0) ** 3) for x in parts]
-    return sums, np.array(diagonal)
+    return sums, np.array([np.sum(np.einsum("nd,nd->n", x, x) ** 3) for x in parts])
