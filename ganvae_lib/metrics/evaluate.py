@@ -86,8 +86,10 @@ def evaluate_samples(
     order = rng.permutation(len(x))
     real_order = rng.permutation(len(real))
     spare = None if floor_images is None else _checked(floor_images, "floor_images")
+    digest, spare_digest = _digest(real), ""
     if spare is not None and len(spare) >= len(x):
-        stand_in, held = (spare, np.sort(rng.choice(len(spare), len(x), replace=False))), 0
+        spare_digest = _digest(spare)
+        stand_in, held = (spare, spare_digest, np.sort(rng.choice(len(spare), len(x), replace=False))), 0
         how = f"{len(x):,} images of the {floor}, drawn with seed {seed}, against the {len(real):,} of the {reference}"
     else:
         stand_in, held = None, min(len(x), len(real) // 2)
@@ -107,10 +109,10 @@ def evaluate_samples(
         # Of two networks with one description and no hash nobody can say that they are the same.
         known = network.describe().get("sha256") or isinstance(network, PixelFeatures)
 
-        def gather_real(images, order, what, network=network, known=known):
+        def gather_real(images, digest, order, what, network=network, known=known):
             if not known:
                 return gather(images, order, what)
-            key = (str(network.describe()), _digest(images), _digest(order))
+            key = (str(network.describe()), digest, _digest(order))
             if key not in _REAL:
                 if len(_REAL) >= 6:
                     _REAL.clear()
@@ -118,7 +120,7 @@ def evaluate_samples(
             return _REAL[key]
 
         measured = gather(x, order, "images measured")
-        rest = gather_real(real, real_order[held:], "reference images")
+        rest = gather_real(real, digest, real_order[held:], "reference images")
         if stand_in is None:
             floor_set = gather(real, real_order[:held], "reference images, floor") if held >= 2 else None
             whole = rest if floor_set is None else rest.union(floor_set)
@@ -126,7 +128,7 @@ def evaluate_samples(
             floor_set, whole = gather_real(*stand_in, "real images, floor"), rest
         found = metrics(measured, whole)
         if floor_set is not None:
-            key = (str(network.describe()), _digest(real), _digest(spare) if stand_in else "", how, splits, k)
+            key = (str(network.describe()), digest, spare_digest, how, splits, k)
             if key not in _FLOORS or not known:
                 pairs = metrics(floor_set, rest, spread=False)
                 _FLOORS[key] = {r.name: r.value for r in pairs}
