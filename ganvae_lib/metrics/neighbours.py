@@ -22,8 +22,8 @@ class Distances:
         ‖x − y‖² = [−2x, ‖x‖², 1] · [y, 1, ‖y‖²],
 
     and bounds the error of their rounding: float32 is twice as fast as float64, and tells which pairs are in doubt.
-    `exact` has the distances of a few pairs. Squares are in units of `unit`², a power of 2, so that none overflows or
-    vanishes; and of x and y less the mean of y, which brings them near 0.
+    `exact` has the distances of a few pairs. Squares are in units of the square of `unit`, a power of 2, so that none
+    overflows or vanishes; and of x and y less the mean of y, which brings them near 0.
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, dtype: type = np.float32):
